@@ -1,0 +1,127 @@
+"""Typed settings of one environment, read from `config/<env>.toml`: the only place where environments differ.
+
+Unknown keys are refused. Defaults are the cheap and safe choice, so a file states only what it changes.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lake.names import Names
+
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
+
+
+class SettingsError(Exception):
+    """A settings file is missing or wrong; the text says which key, what is wrong and what is allowed."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Network(_Section):
+    nat_gateway: bool = False
+    vpc_cidr: str = "10.40.0.0/16"
+
+
+class Emr(_Section):
+    mode: Literal["transient", "always_on"] = "transient"
+    release: str = "emr-7.14.0"
+    instance_type: str = "m6g.xlarge"
+    core_instances: Annotated[int, Field(ge=1, le=50)] = 1
+    max_instances: Annotated[int, Field(ge=1, le=100)] = 3
+    idle_minutes: Annotated[int, Field(ge=1, le=10080)] = 15
+
+    @model_validator(mode="after")
+    def _scaling_range(self) -> Self:
+        if self.max_instances < self.core_instances:
+            raise ValueError(
+                f"max_instances ({self.max_instances}) is below core_instances ({self.core_instances}): "
+                "managed scaling needs max_instances >= core_instances"
+            )
+        return self
+
+
+class Glue(_Section):
+    workers: Annotated[int, Field(ge=2, le=100)] = 2
+    timeout_minutes: Annotated[int, Field(ge=5, le=2880)] = 120
+
+
+class Athena(_Section):
+    """Bytes one query may scan, in megabytes; Athena's own minimum is 10."""
+
+    analysts_scan_mb: Annotated[int, Field(ge=10)] = 10_000
+    scientists_scan_mb: Annotated[int, Field(ge=10)] = 50_000
+    engineers_scan_mb: Annotated[int, Field(ge=10)] = 100_000
+
+
+class Boston311(_Section):
+    portal_url: str = "https://data.boston.gov"
+    package_id: str = "8048697b-ad64-4bfc-b090-ee00169f2323"
+    schedule: str | None = Field(default=None, description="minute and hour in Boston's time zone, e.g. '06:30'; none = off")
+    run_timeout_hours: Annotated[int, Field(ge=1, le=24)] = 6
+
+    @model_validator(mode="after")
+    def _schedule_is_a_time(self) -> Self:
+        if self.schedule is not None:
+            hour, _, minute = self.schedule.partition(":")
+            if not (hour.isdigit() and minute.isdigit() and int(hour) < 24 and int(minute) < 60):
+                raise ValueError(f"schedule must be HH:MM in Boston's time zone, not {self.schedule!r}")
+        return self
+
+
+class Laptop(_Section):
+    """Ports of the laptop cloud on 127.0.0.1; only `local` has them."""
+
+    port: Annotated[int, Field(ge=1024, le=65535)] = 4566
+    portal_port: Annotated[int, Field(ge=1024, le=65535)] = 4580
+
+
+class Settings(_Section):
+    """All settings of one environment."""
+
+    env: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,15}$")]
+    name_prefix: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,20}_)?$")] = ""
+    region: str = "us-east-1"
+    allow_destroy: bool = Field(default=False, description="first of the two keys that let a stack delete data")
+    log_retention_days: Annotated[int, Field(ge=1)] = 30
+    architecture: Literal["arm64", "host"] = Field(default="arm64", description="of Lambda functions; host: this machine's own")
+    network: Network = Network()
+    emr: Emr = Emr()
+    glue: Glue = Glue()
+    athena: Athena = Athena()
+    boston311: Boston311 = Boston311()
+    laptop: Laptop | None = None
+
+    @model_validator(mode="after")
+    def _production_keeps_data(self) -> Self:
+        if self.env == "prod" and self.allow_destroy:
+            raise ValueError("allow_destroy must stay false in prod; empty and delete a production lake by hand")
+        if self.laptop is None and self.boston311.portal_url.startswith("http://"):
+            raise ValueError("boston311.portal_url must use https outside the laptop")
+        return self
+
+    def names(self, *, account: str) -> Names:
+        return Names(env=self.env, account=account, prefix=self.name_prefix)
+
+
+def environments() -> list[str]:
+    """Names of the environments that have a file, sorted."""
+    return sorted(path.stem for path in CONFIG_DIR.glob("*.toml"))
+
+
+def load(env: str) -> Settings:
+    """Settings of `env`. Raises SettingsError naming the file, the key and what is allowed."""
+    path = CONFIG_DIR / f"{env}.toml"
+    if not path.is_file():
+        raise SettingsError(f"no settings for environment {env!r}: expected config/{env}.toml; there are {', '.join(environments())}")
+    try:
+        return Settings.model_validate({"env": env, **tomllib.loads(path.read_text())})
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"config/{env}.toml is not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(f"config/{env}.toml is refused:\n" + "\n".join(lines)) from error
