@@ -1,0 +1,29 @@
+"""Lambda of Boston 311's ingestion. Events and answers: ingestion.boston311.model."""
+
+import logging
+import os
+from functools import lru_cache
+from typing import Any
+
+from ingestion.boston311.bronze import Bronze
+from ingestion.boston311.client import Portal
+from ingestion.boston311.model import Discover, Environment, parse_event
+from ingestion.boston311.operations import discover, fetch
+from lake import aws
+
+logging.getLogger().setLevel(logging.INFO)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment.of(os.environ)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    environment = _environment()
+    portal = Portal(url=environment.portal_url, package_id=environment.package_id)
+    bronze = Bronze(s3=aws.client("s3"), bucket=environment.bronze_bucket, source=environment.source)
+    request = parse_event(event)
+    if isinstance(request, Discover):
+        return discover(request, portal=portal, bronze=bronze).model_dump()
+    return fetch(request, portal=portal, bronze=bronze, source=environment.source).model_dump()

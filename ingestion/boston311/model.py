@@ -1,0 +1,131 @@
+"""What the Lambda is configured by, is asked for and answers; and what it writes beside the data in bronze."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Origin = Literal["simulated", "files", "live"]
+
+
+class Environment(BaseModel):
+    """The environment variables of the function; the aliases are the names that its stack must set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bronze_bucket: str = Field(alias="BRONZE_BUCKET", min_length=3)
+    portal_url: str = Field(alias="PORTAL_URL", pattern=r"^https?://")
+    package_id: str = Field(alias="PACKAGE_ID", min_length=1)
+    source: str = Field(alias="SOURCE", pattern=r"^[a-z][a-z0-9_]*$")
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Self:
+        """Raises pydantic.ValidationError that names each missing or malformed variable."""
+        return cls.model_validate(dict(variables))
+
+
+class Resource(BaseModel):
+    """A CSV of the package as `package_show` tells it; `last_modified` is CKAN's text, without zone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    resource_id: str = Field(min_length=1)
+    name: str
+    url: str
+    last_modified: str | None = None
+
+
+class Package(BaseModel):
+    """The package: where its content comes from, and its CSV resources."""
+
+    origin: Origin
+    resources: list[Resource]
+
+
+class StoredObject(BaseModel):
+    """One version of one object in bronze."""
+
+    key: str
+    version_id: str | None
+    etag: str
+
+
+class Manifest(BaseModel):
+    """What bronze holds of a resource. Written after the data, so a manifest never names an object that is not there.
+
+    sha256, bytes: of the portal's bytes before compression. header: the first CSV record. fetched_at: ISO 8601 UTC.
+    """
+
+    source: str
+    origin: Origin
+    run_id: str
+    resource_id: str
+    resource_name: str
+    url: str
+    last_modified: str | None
+    etag: str | None
+    sha256: str
+    bytes: int
+    header: list[str]
+    fetched_at: str
+    object: StoredObject
+
+
+class Discover(BaseModel):
+    """{"op": "discover", "run_id": ...}"""
+
+    op: Literal["discover"]
+    run_id: str
+
+
+class Fetch(BaseModel):
+    """An item of the machine's Map: {"op": "fetch", "run_id": ..., "origin": ..., "resource": <one of discover's>}"""
+
+    op: Literal["fetch"]
+    run_id: str
+    origin: Origin
+    resource: Resource
+
+
+Event = Annotated[Discover | Fetch, Field(discriminator="op")]
+_event: TypeAdapter[Discover | Fetch] = TypeAdapter(Event)
+
+
+def parse_event(event: Mapping[str, Any]) -> Discover | Fetch:
+    """Raises pydantic.ValidationError when the operation is unknown or a field is missing."""
+    return _event.validate_python(event)
+
+
+class Discovered(BaseModel):
+    """Answer of discover: resources that may have changed, and ids that bronze knows but the package lists no more."""
+
+    origin: Origin
+    resources: list[Resource]
+    missing: list[str]
+
+
+class Fetched(BaseModel):
+    """Answer of fetch.
+
+    changed: `object` is the data's key, rows and bytes tell its size. unchanged: nothing was written.
+    refused: nothing was written; `rule` says why, `object` is the resource id.
+    """
+
+    resource_id: str
+    outcome: Literal["changed", "unchanged", "refused"]
+    object: str
+    rule: str | None = None
+    rows: int | None = None
+    bytes: int | None = None
+
+
+class OriginMismatch(Exception):
+    """Bronze holds another origin than the portal serves now; one lake holds one origin per source."""
+
+
+class Refused(Exception):
+    """What arrived is not the resource's CSV. `rule` is the rule's name."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule

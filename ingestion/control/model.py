@@ -1,0 +1,158 @@
+"""What the control Lambda is configured by, is asked for and answers."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+MAX_ERROR = 2000
+
+
+class Environment(BaseModel):
+    """The environment variables of the function; the aliases are the names that its stack must set.
+
+    TABLES: JSON list of the source's tables in reporting order, e.g. ["silver.service_requests", "gold.case_delays"].
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    lease_table: str = Field(alias="LEASE_TABLE", min_length=3)
+    bronze_bucket: str = Field(alias="BRONZE_BUCKET", min_length=3)
+    source: str = Field(alias="SOURCE", pattern=r"^[a-z][a-z0-9_]*$")
+    tables: tuple[str, ...] = Field(alias="TABLES", min_length=1)
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Self:
+        """Raises pydantic.ValidationError that names each missing or malformed variable."""
+        return cls.model_validate(dict(variables))
+
+
+class Begin(BaseModel):
+    """{"op": "begin", "source": ..., "run_id": <execution name>, "execution_arn": ...}"""
+
+    op: Literal["begin"]
+    source: str
+    run_id: str
+    execution_arn: str
+
+
+class Finish(BaseModel):
+    """The last task of the machine, on both ways out.
+
+    error: the state's error as Step Functions catches it ({"Error", "Cause"}), a text, or null.
+    ingest: the Map's list of ingestion answers, or null when the run did not get that far.
+    started_at: instant, ISO 8601, as `$$.Execution.StartTime` gives it.
+    """
+
+    op: Literal["finish"]
+    source: str
+    run_id: str
+    execution_arn: str
+    outcome: Literal["succeeded", "failed"]
+    started_at: str
+    error: str = ""
+    ingest: list[dict[str, Any]] = []
+
+    @field_validator("error", mode="before")
+    @classmethod
+    def _readable(cls, value: object) -> str:
+        return error_text(value)
+
+    @field_validator("ingest", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: object) -> object:
+        return [] if value is None else value
+
+
+class Lease(BaseModel):
+    """The one writer of a source; `taken_at` is an instant, ISO 8601 UTC."""
+
+    source: str
+    execution_arn: str
+    run_id: str
+    taken_at: str
+
+
+class Refusal(BaseModel):
+    object: str
+    rule: str
+
+
+class TableReport(BaseModel):
+    """Account of one table in one run; `version` is null when the run did not touch the table."""
+
+    table: str
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+    withdrawn: int = 0
+    version: int | None = None
+
+
+class Part(BaseModel):
+    """What one job left under run_parts/."""
+
+    step: str
+    refused: list[Refusal] = []
+    tables: list[TableReport] = []
+
+
+class RunReport(BaseModel):
+    """One row of bronze.runs. Times: UTC, `YYYY-MM-DD HH:MM:SS.mmm`, as Athena's JSON readers take it."""
+
+    run_id: str
+    source: str
+    outcome: Literal["succeeded", "failed"]
+    started_at: str
+    ended_at: str
+    seconds: float
+    error: str
+    refused: list[Refusal]
+    tables: list[TableReport]
+
+
+class LeaseHeld(Exception):
+    """Another execution is writing this source; the text names it."""
+
+
+_event: TypeAdapter[Begin | Finish] = TypeAdapter(Annotated[Begin | Finish, Field(discriminator="op")])
+
+
+def parse_event(event: Mapping[str, Any]) -> Begin | Finish:
+    """Raises pydantic.ValidationError when the operation is unknown or a field is missing."""
+    return _event.validate_python(event)
+
+
+def error_text(error: object) -> str:
+    """One readable text of what Step Functions caught.
+
+    Cause is JSON of a Lambda (errorMessage), a Glue run (ErrorMessage) or an EMR step (Step.Status.FailureDetails), or text.
+    """
+    if error is None:
+        return ""
+    if not isinstance(error, dict):
+        return str(error)[:MAX_ERROR]
+    name, cause = str(error.get("Error", "")), str(error.get("Cause", ""))
+    try:
+        detail = json.loads(cause)
+    except ValueError:
+        detail = None
+    message = _message_in(detail) if isinstance(detail, dict) else cause
+    text = ": ".join(part for part in (name, message or cause) if part)
+    return text[:MAX_ERROR]
+
+
+def _message_in(detail: dict[str, Any]) -> str:
+    for key in ("errorMessage", "ErrorMessage"):
+        if detail.get(key):
+            return str(detail[key])
+    failure = ((detail.get("Step") or {}).get("Status") or {}).get("FailureDetails") or {}
+    return " ".join(str(failure[key]) for key in ("Reason", "Message", "LogFile") if failure.get(key))
