@@ -5,16 +5,13 @@ code talks to AWS or to the laptop cloud.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from boto3.session import Session
+from typing import Any
 
 DEFAULT_REGION = "us-east-1"
 
 
 @lru_cache(maxsize=1)
-def _session() -> "Session":
+def _session() -> Any:
     import boto3
 
     return boto3.session.Session()

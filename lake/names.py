@@ -31,7 +31,8 @@ class Names:
     """Physical names in one environment.
 
     env: the environment's name, e.g. "dev"; account: twelve digits, or a CDK token;
-    prefix: put before databases and workgroups, which are not named after the environment (two environments in one account need it).
+    prefix: put before databases and workgroups, which do not carry the environment's name (two environments in one
+    account need it).
     """
 
     env: str

@@ -17,7 +17,7 @@ class ContractError(Exception):
 
 
 class _Part(BaseModel):
-    # The standard has many more fields than we read; an unknown one is refused, so that a slip of the pen does not pass as documentation.
+    # The standard has many more fields; one that we do not read is refused, so that a slip of the pen is found.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -97,7 +97,9 @@ def parse(text: str, *, where: str) -> Contract:
     table = document.table_schema[0]
     layer, _, name = table.physicalName.partition(".")
     if layer not in LAYERS or name != table.name or document.id != table.physicalName:
-        raise ContractError(f"{where}: id and physicalName must both be <bronze|silver|gold>.{table.name}, not {table.physicalName!r}")
+        raise ContractError(
+            f"{where}: id and physicalName must both be <bronze|silver|gold>.{table.name}, not {table.physicalName!r}"
+        )
     custom = {item.property: item.value for item in document.customProperties}
     keys = sorted((p for p in table.properties if p.primaryKey), key=lambda p: p.primaryKeyPosition)
     partitions = sorted((p for p in table.properties if p.partitioned), key=lambda p: p.partitionKeyPosition)

@@ -117,7 +117,9 @@ def load(env: str) -> Settings:
     """Settings of `env`. Raises SettingsError naming the file, the key and what is allowed."""
     path = CONFIG_DIR / f"{env}.toml"
     if not path.is_file():
-        raise SettingsError(f"no settings for environment {env!r}: expected config/{env}.toml; there are {', '.join(environments())}")
+        raise SettingsError(
+            f"no settings for environment {env!r}: expected config/{env}.toml; there are {', '.join(environments())}"
+        )
     try:
         return Settings.model_validate({"env": env, **tomllib.loads(path.read_text())})
     except tomllib.TOMLDecodeError as error:

@@ -1,0 +1,87 @@
+"""One run of a gold table: what changed in its input since the last batch, read from the change feed, into the table.
+
+A batch is a range of the input table's versions, kept in the same ledger as the batches of silver. The first batch reads the
+whole input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.aws import split_uri
+from lake.contracts import Contract
+from lake.jobs import Arguments
+from lake.names import ledger_prefix
+from lake.spark.account import Account, Report
+from lake.spark.ledger import Batch, Input, Ledger
+from lake.spark.publish import Counts, DeltaTable, publish
+
+STEP = "gold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldTable:
+    """answer: rows of the input table -> rows of this one (the contract's columns, unique by its key).
+
+    scope: the contract's columns (also columns of the input) that say which rows of this table a changed input row can touch.
+    """
+
+    contract: Contract
+    source: Contract
+    scope: tuple[str, ...]
+    answer: Callable[[DataFrame], DataFrame]
+
+
+def update(spark: SparkSession, s3: Any, gold: GoldTable, arguments: Arguments) -> Report:
+    """Brings the table up to the input's current version and returns the report."""
+    table = DeltaTable(spark=spark, contract=gold.contract, uri=f"{arguments.gold}/{gold.contract.table}")
+    source = DeltaTable(spark=spark, contract=gold.source, uri=f"{arguments.silver}/{gold.source.table}")
+    table.create()
+    ledger = Ledger(s3, bucket=split_uri(arguments.gold)[0], prefix=ledger_prefix(gold.contract.table))
+    report = Report(step=STEP, tables=(table.zero(),))
+    batch = ledger.unfinished()
+    if batch is not None:
+        report += _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
+    last = ledger.last()
+    done_to = int(last.inputs[0].version) if last is not None else -1
+    newest = source.version()
+    if newest > done_to:
+        item = Input(key=gold.source.name, version=str(newest), facts={"after": done_to})
+        batch = ledger.plan([item], run_id=arguments.run_id)
+        report += _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
+    return report
+
+
+def _work(ledger: Ledger, batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTable, run_id: str) -> Report:
+    committed = table.commit_of(batch.number)
+    if committed is not None:
+        account = Account(**{**committed["account"], "version": table.version()})
+    else:
+        account = _commit(batch, table=table, source=source, gold=gold, run_id=run_id)
+    report = Report(step=STEP, tables=(account,))
+    ledger.finish(batch, run_id=run_id, report=report.to_json())
+    return report
+
+
+def _commit(batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTable, run_id: str) -> Account:
+    (item,) = batch.inputs
+    version, after = int(item.version), int(item.facts["after"])
+    rows = source.read(version=version)
+    scope = None
+    if after >= 0:
+        feed = source.spark.read.format("delta").option("readChangeFeed", "true")
+        changes = feed.option("startingVersion", after + 1).option("endingVersion", version).load(source.uri)
+        scope = changes.select(*gold.scope).distinct().persist()
+        if scope.isEmpty():
+            return table.zero()  # the input's versions were maintenance
+        rows = rows.join(scope, list(gold.scope), "left_semi")
+    answer = gold.answer(rows).select(*[column.name for column in gold.contract.columns]).persist()
+    try:
+        counts = Counts(read=answer.count())
+        return publish(table, answer, batch=batch.number, run_id=run_id, counts=counts, scope=scope)
+    finally:
+        answer.unpersist()
+        if scope is not None:
+            scope.unpersist()

@@ -1,0 +1,136 @@
+"""The ledger of batches: what is to be worked is written down before it is worked.
+
+Batch N of a reader (a source's silver job, a gold table's job) is `NNNNNNNN.plan.json`: the inputs, each by key *and* version.
+`NNNNNNNN.done.json` follows when everything of it is committed. A plan without its "done" is worked again, with the same inputs
+and the same number; writes are marked with that number, so working twice writes once. The source's lease makes the job that
+holds the ledger its only writer.
+"""
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SNAPSHOT_EVERY = 50  # batches between two snapshots of what was taken: bounds what planning has to read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One version of one object (or of one table). facts: what the reader needs to know of it, as JSON."""
+
+    key: str
+    version: str
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """`object` breaks `rule`; `item` is the input that a release plans again."""
+
+    object: str
+    rule: str
+    item: Input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """accepts: the run whose refused inputs this batch releases, or ""."""
+
+    number: int
+    run_id: str
+    accepts: str
+    inputs: tuple[Input, ...]
+
+
+class NothingRefused(Exception):
+    """The run named for release holds nothing back."""
+
+
+class Ledger:
+    """Batches under s3://bucket/prefix. `s3` is a boto3 client."""
+
+    def __init__(self, s3: Any, *, bucket: str, prefix: str) -> None:
+        self._s3, self._bucket, self._prefix = s3, bucket, prefix
+
+    def unfinished(self) -> Batch | None:
+        """The planned batch that is not done, if there is one; there is never more than one."""
+        kinds = self._numbers()
+        open_numbers = sorted(kinds["plan"] - kinds["done"])
+        return self._batch(open_numbers[0]) if open_numbers else None
+
+    def last(self) -> Batch | None:
+        """The newest batch."""
+        plans = self._numbers()["plan"]
+        return self._batch(max(plans)) if plans else None
+
+    def taken(self) -> set[tuple[str, str]]:
+        """(key, version) of every input that was ever planned."""
+        kinds = self._numbers()
+        snapshot = max(kinds["taken"], default=0)
+        found = {(key, version) for key, version in self._get(snapshot, "taken")} if snapshot else set()
+        with ThreadPoolExecutor(16) as pool:
+            for batch in pool.map(self._batch, [n for n in kinds["plan"] if n > snapshot]):
+                found.update((item.key, item.version) for item in batch.inputs)
+        return found
+
+    def plan(self, inputs: Iterable[Input], *, run_id: str, accepts: str = "") -> Batch:
+        """Writes down the next batch. Raises RuntimeError when the one before it is not done."""
+        if self.unfinished() is not None:
+            raise RuntimeError(f"s3://{self._bucket}/{self._prefix} has an unfinished batch; it must be done first")
+        number = max(self._numbers()["plan"], default=0) + 1
+        batch = Batch(number=number, run_id=run_id, accepts=accepts, inputs=tuple(inputs))
+        self._put(number, "plan", asdict(batch))
+        return batch
+
+    def finish(self, batch: Batch, *, run_id: str, refused: Iterable[Refusal] = (), report: dict[str, Any]) -> None:
+        """Marks `batch` as done by `run_id`, with what it refused and its report."""
+        if batch.number % SNAPSHOT_EVERY == 0:
+            self._put(batch.number, "taken", sorted(self.taken()))
+        self._put(batch.number, "done", {"run_id": run_id, "refused": [asdict(r) for r in refused], "report": report})
+
+    def report(self, number: int) -> tuple[str, dict[str, Any]]:
+        """(run that finished batch `number`, its report)."""
+        done = self._get(number, "done")
+        return done["run_id"], done["report"]
+
+    def refused_by(self, run_id: str) -> tuple[Input, ...]:
+        """Inputs that `run_id` refused and no later batch has released. Raises NothingRefused when there are none."""
+        kinds = self._numbers()
+        refused: dict[tuple[str, str], Input] = {}
+        for number in sorted(kinds["done"]):
+            done = self._get(number, "done")
+            if done["run_id"] == run_id:
+                for refusal in done["refused"]:
+                    item = Input(**refusal["item"])
+                    refused[item.key, item.version] = item
+        for number in sorted(kinds["plan"]):
+            batch = self._batch(number)
+            if batch.accepts == run_id:
+                for item in batch.inputs:
+                    refused.pop((item.key, item.version), None)
+        if not refused:
+            raise NothingRefused(f"run {run_id} holds nothing back: it refused no object, or what it refused was released already")
+        return tuple(refused.values())
+
+    def _numbers(self) -> dict[str, set[int]]:
+        found: dict[str, set[int]] = {"plan": set(), "done": set(), "taken": set()}
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix):
+            for entry in page.get("Contents", ()):
+                number, _, kind = entry["Key"].removeprefix(self._prefix).removesuffix(".json").partition(".")
+                if kind in found:
+                    found[kind].add(int(number))
+        return found
+
+    def _batch(self, number: int) -> Batch:
+        data = self._get(number, "plan")
+        return Batch(**{**data, "inputs": tuple(Input(**item) for item in data["inputs"])})
+
+    def _key(self, number: int, kind: str) -> str:
+        return f"{self._prefix}{number:08d}.{kind}.json"
+
+    def _get(self, number: int, kind: str) -> Any:
+        return json.load(self._s3.get_object(Bucket=self._bucket, Key=self._key(number, kind))["Body"])
+
+    def _put(self, number: int, kind: str, data: Any) -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=self._key(number, kind), Body=json.dumps(data).encode())

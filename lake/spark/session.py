@@ -1,0 +1,33 @@
+"""The Spark session of every job. Spark's settings stand here and nowhere else."""
+
+from pyspark.sql import SparkSession
+
+SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Times are instants; each source converts its own clock before it stores one.
+    "spark.sql.session.timeZone": "UTC",
+    # A cell that does not parse is null and quarantined with its row; it never ends the job.
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    # Athena reads microseconds; Spark's default INT96 has no statistics to skip files by.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Batches are small against a cluster; adaptive execution splits further where they are not.
+    "spark.sql.shuffle.partitions": "8",
+    # Delta's default of 50 tasks to read a log is meant for logs of millions of files; ours have thousands.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.showConsoleProgress": "false",
+    # A table without deletion vectors stays readable to Redshift Spectrum and to every Delta reader.
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",
+}
+
+
+def spark_session(name: str) -> SparkSession:
+    """A session with Delta and the settings above. Master, file systems and credentials come from the cluster."""
+    builder = SparkSession.builder.appName(name)
+    for key, value in SETTINGS.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    return session
