@@ -25,9 +25,7 @@ class Bronze:
         key = origin_key(self._source)
         body = json.dumps({"origin": origin}).encode()
         try:
-            self._s3.put_object(
-                Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ContentType="application/json"
-            )
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ContentType="application/json")
         except ClientError as error:
             # 409: somebody is writing it at this moment; what he wrote is read below.
             if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):

@@ -130,7 +130,7 @@ class Portal:
                 # A block page of the firewall comes with 200.
                 raise PortalUnavailable(f"{name} answered {response.status_code} without JSON") from error
         if not isinstance(answer, dict) or answer.get("success") is not True:
-            raise PortalRejected(f"{name} answered success=false: {_reason(answer)}", status=response.status_code)
+            raise PortalRejected(f"{name} answered success=false: {_reason(response)}", status=response.status_code)
         result = answer["result"]
         if not isinstance(result, dict):
             raise PortalRejected(f"{name} answered a result that is no object", status=response.status_code)
@@ -180,6 +180,8 @@ def _check_status(response: requests.Response) -> None:
     if status in (200, 304):
         return
     message = f"{urlsplit(response.url).path} answered HTTP {status}"
+    if "json" in response.headers.get("Content-Type", ""):
+        message += f": {_reason(response)}"
     if status in TRANSIENT_STATUS:
         raise PortalUnavailable(message, retry_after=_retry_after(response.headers.get("Retry-After")))
     raise PortalRejected(message, status=status)
@@ -200,6 +202,9 @@ def _retry_after(value: str | None) -> float | None:
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def _reason(answer: Any) -> str:
-    error = answer.get("error") if isinstance(answer, dict) else answer
-    return str(error)[:300]
+def _reason(response: requests.Response) -> str:
+    """The message in CKAN's error, else the beginning of the body."""
+    try:
+        return str(response.json()["error"]["message"])[:300]
+    except (requests.exceptions.JSONDecodeError, KeyError, TypeError):
+        return response.text[:300]

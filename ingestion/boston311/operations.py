@@ -33,9 +33,7 @@ def discover(event: Discover, *, portal: Portal, bronze: Bronze) -> Discovered:
     bronze.claim_origin(package.origin)
     known = set(bronze.resource_ids())
     candidates = [
-        r
-        for r in package.resources
-        if may_have_changed(r, bronze.manifest(r.resource_id) if r.resource_id in known else None)
+        r for r in package.resources if may_have_changed(r, bronze.manifest(r.resource_id) if r.resource_id in known else None)
     ]
     missing = sorted(known - {r.resource_id for r in package.resources})
     log.info("run %s: %d of %d resources may have changed", event.run_id, len(candidates), len(package.resources))
@@ -61,17 +59,13 @@ def fetch(event: Fetch, *, portal: Portal, bronze: Bronze, source: str) -> Fetch
             return _transfer(event, _moved(event, portal), portal=portal, bronze=bronze, source=source)
     except Refused as refusal:
         log.warning("run %s: %s refused: %s", event.run_id, resource.resource_id, refusal.rule)
-        return Fetched(
-            resource_id=resource.resource_id, outcome="refused", object=resource.resource_id, rule=refusal.rule
-        )
+        return Fetched(resource_id=resource.resource_id, outcome="refused", object=resource.resource_id, rule=refusal.rule)
 
 
 def _moved(event: Fetch, portal: Portal) -> Resource:
     package, resource = portal.find(event.resource.resource_id)
     if package.origin != event.origin:
-        raise OriginMismatch(
-            f"the portal changed from {event.origin!r} to {package.origin!r} during run {event.run_id}"
-        )
+        raise OriginMismatch(f"the portal changed from {event.origin!r} to {package.origin!r} during run {event.run_id}")
     if resource is None or resource.url == event.resource.url:
         raise Refused("resource_missing")
     return resource

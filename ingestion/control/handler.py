@@ -26,9 +26,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     request = parse_event(event)
     if request.source != environment.source:
         raise ValueError(f"this function serves {environment.source!r}, not {request.source!r}")
-    leases = Leases(
-        dynamodb=aws.client("dynamodb"), stepfunctions=aws.client("stepfunctions"), table=environment.lease_table
-    )
+    leases = Leases(dynamodb=aws.client("dynamodb"), stepfunctions=aws.client("stepfunctions"), table=environment.lease_table)
     if isinstance(request, Begin):
         lease = leases.take(source=request.source, run_id=request.run_id, execution_arn=request.execution_arn)
         return lease.model_dump()

@@ -21,7 +21,7 @@ class Leases:
         self._dynamodb, self._stepfunctions, self._table = dynamodb, stepfunctions, table
 
     def take(self, *, source: str, run_id: str, execution_arn: str) -> Lease:
-        """The lease, also when this execution holds it already (a retried task). Raises LeaseHeld, naming the holder."""
+        """The lease, also when this execution holds it already (a retried task). Raises LeaseHeld with the holder."""
         mine = Lease(
             source=source,
             execution_arn=execution_arn,
@@ -56,9 +56,7 @@ class Leases:
         return True
 
     def holder(self, source: str) -> Lease | None:
-        item = self._dynamodb.get_item(TableName=self._table, Key={"source": {"S": source}}, ConsistentRead=True).get(
-            "Item"
-        )
+        item = self._dynamodb.get_item(TableName=self._table, Key={"source": {"S": source}}, ConsistentRead=True).get("Item")
         return Lease.model_validate({name: value["S"] for name, value in item.items()}) if item else None
 
     def _put(self, lease: Lease, *, unless_held_by_other_than: list[str]) -> bool:

@@ -134,7 +134,7 @@ def parse_event(event: Mapping[str, Any]) -> Begin | Finish:
 def error_text(error: object) -> str:
     """One readable text of what Step Functions caught.
 
-    Cause is JSON of a Lambda (errorMessage), a Glue run (ErrorMessage) or an EMR step (Step.Status.FailureDetails), or text.
+    Cause is JSON of a Lambda (errorMessage), of a Glue run (ErrorMessage), of an EMR step (FailureDetails), or text.
     """
     if error is None:
         return ""

@@ -77,9 +77,7 @@ def subject(report: RunReport) -> str:
 
 def message(report: RunReport) -> str:
     """What happened, where, and what to do next."""
-    lines = [
-        f"Run {report.run_id} of {report.source} {report.outcome} after {report.seconds:.0f} s ({report.ended_at} UTC)."
-    ]
+    lines = [f"Run {report.run_id} of {report.source} {report.outcome} after {report.seconds:.0f} s ({report.ended_at} UTC)."]
     if report.error:
         lines += ["", f"Error: {report.error}"]
     lines += ["", *(_account(table) for table in report.tables)]
@@ -96,9 +94,7 @@ def _next_steps(report: RunReport) -> list[str]:
     if report.outcome == "failed":
         steps.append(f"lake run {report.source}    once the cause is gone; it takes up where this run stopped")
     if report.refused:
-        steps.append(
-            f"lake run {report.source} --accept {report.run_id}    releases objects held by a quality threshold"
-        )
+        steps.append(f"lake run {report.source} --accept {report.run_id}    releases objects held by a quality threshold")
     return steps
 
 

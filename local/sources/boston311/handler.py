@@ -1,0 +1,227 @@
+"""One HTTP request to the portal: control, CKAN actions, downloads; or the relay, when the origin is live."""
+
+import json
+import logging
+from email.utils import format_datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from local.sources.boston311 import ckan, live, ranges
+from local.sources.boston311.catalogue import READ_BYTES, Catalogue, Resource
+from local.sources.boston311.choice import ChoiceError
+from local.sources.boston311.ckan import CkanError
+
+if TYPE_CHECKING:
+    from local.sources.boston311.portal import Portal, PortalServer
+
+log = logging.getLogger(__name__)
+
+CONTROL = "/_control"
+MAX_WISH = 1 << 16
+NOT_FOUND = CkanError(404, "Not Found Error", "Not found")
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "tributary-portal"
+    timeout = 60  # of an idle connection, seconds
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("%s %s", self.address_string(), format % args)
+
+    @property
+    def _portal(self) -> "Portal":
+        return cast("PortalServer", self.server).portal
+
+    def _answer(self) -> None:
+        action = urlsplit(self.path).path.rpartition("/")[2]
+        try:
+            self._route()
+        except CkanError as fault:
+            self._send_json(fault.status, ckan.error(base=self._portal.url, action=action, fault=fault))
+        except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
+            log.info("%s: the client left (%s)", self.path, type(error).__name__)
+            self.close_connection = True
+
+    def _route(self) -> None:
+        path = urlsplit(self.path).path
+        choice, catalogue = self._portal.served
+        if path == CONTROL:
+            self._control()
+        elif self.command == "PUT":
+            raise CkanError(405, "Method Not Allowed", f"PUT is for {CONTROL} alone")
+        elif catalogue is None:
+            self._relay()
+        elif path.startswith("/api/3/action/"):
+            self._action(catalogue, path.removeprefix("/api/3/action/"), origin=choice.origin)
+        elif path.startswith("/dataset/"):
+            self._redirect(catalogue, path)
+        elif path.startswith("/storage/"):
+            self._download(catalogue, path)
+        else:
+            raise NOT_FOUND
+
+    # --- control
+
+    def _control(self) -> None:
+        # A page in the user's browser may reach 127.0.0.1 under a name of its own; it must not steer the portal.
+        if (self.headers.get("Host") or "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
+            raise CkanError(403, "Authorization Error", f"{CONTROL} answers to 127.0.0.1 and localhost alone")
+        if self.command != "PUT":
+            self._send_json(200, self._portal.state())
+            return
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > MAX_WISH:
+            self.close_connection = True  # the body stays unread
+            raise CkanError(400, "Validation Error", f"a body of at most {MAX_WISH} bytes with Content-Length is needed")
+        try:
+            state = self._portal.choose(json.loads(self.rfile.read(int(length))))
+        except ValueError as error:  # ChoiceError, or no JSON
+            message = str(error) if isinstance(error, ChoiceError) else f"the body is no JSON: {error}"
+            raise CkanError(400, "Validation Error", message) from error
+        self._send_json(200, state)
+
+    # --- CKAN
+
+    def _action(self, catalogue: Catalogue, action: str, *, origin: str) -> None:
+        if action not in ("package_show", "resource_show"):
+            self._send_json(400, f"Bad request - Action name not known: {action}")
+            return
+        wanted = parse_qs(urlsplit(self.path).query).get("id", [""])[0]
+        if not wanted:
+            raise CkanError(409, "Validation Error", "id: Missing value")
+        base, resources = self._portal.url, self._resources(catalogue)
+        if action == "package_show":
+            if wanted not in (ckan.PACKAGE_ID, ckan.PACKAGE_NAME):
+                raise NOT_FOUND
+            result = ckan.package(base=base, origin=origin, resources=resources)
+        else:
+            position, resource = self._find(resources, wanted)
+            result = ckan.entry(base=base, resource=resource, position=position)
+        self._send_json(200, ckan.answer(base=base, action=action, result=result))
+
+    def _resources(self, catalogue: Catalogue) -> list[Resource]:
+        try:
+            return catalogue.resources()
+        except OSError as error:
+            raise CkanError(503, "Service Unavailable", str(error)) from error
+
+    def _find(self, resources: list[Resource], rid: str) -> tuple[int, Resource]:
+        for position, resource in enumerate(resources):
+            if resource.id == rid:
+                return position, resource
+        raise NOT_FOUND
+
+    # --- downloads
+
+    def _redirect(self, catalogue: Catalogue, path: str) -> None:
+        """/dataset/<package>/resource/<id>/download/<file>: only the newest upload has an address."""
+        for resource in self._resources(catalogue):
+            if path == ckan.download_path(resource):
+                self.send_response(HTTPStatus.FOUND)
+                self.send_header("Location", self._portal.signed(path.replace("/dataset/", "/storage/", 1)))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+        raise NOT_FOUND
+
+    def _download(self, catalogue: Catalogue, path: str) -> None:
+        if not self._portal.is_signed(self.path, host=self.headers.get("Host") or ""):
+            self._send(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml")
+            return
+        _, _, _, _, rid, _, file_name = path.split("/")
+        _, resource = self._find(self._resources(catalogue), unquote(rid))
+        if file_name != ckan.file_name(resource):
+            raise NOT_FOUND
+        try:
+            with catalogue.content(resource) as content:
+                self._send_content(resource, content.stream, size=content.size, etag=f'"{content.sha256}"')
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            raise
+        except OSError as error:
+            raise CkanError(503, "Service Unavailable", str(error)) from error
+
+    def _send_content(self, resource: Resource, stream: IO[bytes], *, size: int, etag: str) -> None:
+        headers = {
+            "ETag": etag,
+            "Last-Modified": format_datetime(resource.modified, usegmt=True),
+            "Accept-Ranges": "bytes",
+            "Content-Type": resource.mimetype,
+        }
+        if ranges.same_version(self.headers.get("If-None-Match"), etag):
+            self._send_head(304, headers)
+            return
+        wanted = self.headers.get("Range")
+        if self.headers.get("If-Range", etag) != etag:
+            wanted = None
+        try:
+            span = ranges.span(wanted, size)
+        except ranges.Unsatisfiable:
+            self._send_head(416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
+            return
+        start, stop = span or (0, size)
+        if span:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        self._send_head(206 if span else 200, {**headers, "Content-Length": str(stop - start)})
+        if self.command != "HEAD":
+            self._send_body(stream, start, stop)
+
+    def _send_body(self, stream: IO[bytes], start: int, stop: int) -> None:
+        stream.seek(start)
+        while start < stop and (piece := stream.read(min(READ_BYTES, stop - start))):
+            self.wfile.write(piece)
+            start += len(piece)
+        if start < stop:  # somebody cut the file short while it was sent
+            self.close_connection = True
+
+    # --- live
+
+    def _relay(self) -> None:
+        with live.relayed(self.command, self.path, dict(self.headers.items())) as response:
+            headers = {name: response.headers[name] for name in live.RETURNED if name in response.headers}
+            if self.path.startswith("/api/"):
+                body = response.content.replace(live.UPSTREAM.encode(), self._portal.url.encode())
+                self._send(response.status_code, body, headers.get("Content-Type", ckan.JSON))
+                return
+            chunked = "Content-Length" not in headers and self.command != "HEAD" and response.status_code != 304
+            if chunked:
+                headers["Transfer-Encoding"] = "chunked"
+            self._send_head(response.status_code, headers)
+            if self.command == "HEAD":
+                return
+            try:
+                for piece in response.iter_content(READ_BYTES):
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            except live.LOST as error:
+                log.warning("%s broke off upstream: %s", self.path, error)
+                self.close_connection = True  # the headers are out: an early end is all that can still be said
+                return
+            if chunked:
+                self.wfile.write(b"0\r\n\r\n")
+
+    # --- sending
+
+    def _send_json(self, status: int, body: Any) -> None:
+        self._send(status, json.dumps(body, ensure_ascii=False).encode(), ckan.JSON)
+
+    def _send(self, status: int, body: bytes, content_type: str) -> None:
+        self._send_head(status, {"Content-Type": content_type, "Content-Length": str(len(body))})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _send_head(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
