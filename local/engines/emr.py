@@ -1,0 +1,314 @@
+"""EMR on one machine: ministack completes every step at once without running it; here steps run, in order, as their roles.
+
+A step's credentials are those of its ExecutionRoleArn, which the cluster's instance role has to be allowed to assume, else those of
+the instance role itself. A cluster that may not stay alive ends after its last step, as on AWS.
+"""
+
+import gzip
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from local.emulator import Credentials, Emulator
+from local.engines.spark import Outcome, Runner, SparkJob
+from local.engines.submission import Submission, SubmissionError, spark_submit
+
+OPEN = ("PENDING", "RUNNING")
+ENDED_CLUSTER = ("TERMINATED", "TERMINATED_WITH_ERRORS", "TERMINATING")
+COMMAND_RUNNER = "command-runner.jar"
+INTERRUPTED = "The laptop cloud was stopped while the step was running."
+
+
+class StepError(Exception):
+    """A step cannot be started; the text says why."""
+
+
+class Emr:
+    """EMR's cluster and step operations over ministack's stores."""
+
+    def __init__(self, emulator: Emulator, runner: Runner) -> None:
+        self._emulator = emulator
+        self._runner = runner
+        self.clusters = emulator.get("services.emr", "_clusters")
+        self.steps = emulator.get("services.emr", "_steps")
+        self._handlers = emulator.get("services.emr", "_HANDLERS")
+        self._configurations = emulator.document("emr_security_configurations")
+        # Clusters with a thread that works through their steps.
+        self._working: set[str] = set()
+        self._lock = threading.Lock()
+
+    def install(self) -> None:
+        emulator = self._emulator
+        self._run_job_flow = emulator.get("services.emr", "_run_job_flow")
+        self._make_step = emulator.patch("services.emr", "_make_step", self.make_step)
+        self._handlers.update(
+            {
+                "RunJobFlow": self.run_job_flow,
+                "AddJobFlowSteps": self.add_job_flow_steps,
+                "CancelSteps": self.cancel_steps,
+                "TerminateJobFlows": self.terminate_job_flows,
+                "CreateSecurityConfiguration": self.create_security_configuration,
+                "DescribeSecurityConfiguration": self.describe_security_configuration,
+                "DeleteSecurityConfiguration": self.delete_security_configuration,
+            }
+        )
+        emulator.on_restored(self.fail_interrupted)
+
+    # Security configurations ------------------------------------------------------------------------------------------
+
+    def create_security_configuration(self, request: dict[str, Any]) -> Any:
+        if self._configurations.get(request["Name"]) is not None:
+            return self._emulator.refuse("InvalidRequestException", f"Security configuration {request['Name']} already exists.")
+        self._configurations.set(request["Name"], request["SecurityConfiguration"])
+        return self._emulator.answer({"Name": request["Name"], "CreationDateTime": time.time()})
+
+    def describe_security_configuration(self, request: dict[str, Any]) -> Any:
+        found = self._configurations.get(request["Name"])
+        if found is None:
+            return self._emulator.refuse("InvalidRequestException", f"Security configuration {request['Name']} does not exist.")
+        return self._emulator.answer({"Name": request["Name"], "SecurityConfiguration": found})
+
+    def delete_security_configuration(self, request: dict[str, Any]) -> Any:
+        self._configurations.remove(request["Name"])
+        return self._emulator.answer({})
+
+    def _takes_execution_roles(self, cluster: dict[str, Any]) -> bool:
+        """Whether the cluster's security configuration enables application-scoped roles (EMR's runtime roles)."""
+        import json
+
+        text = self._configurations.get(cluster.get("SecurityConfiguration") or "")
+        configuration = json.loads(text) if isinstance(text, str) else text or {}
+        authorization = configuration.get("AuthorizationConfiguration", {})
+        settings = authorization.get("IAMConfiguration", {})
+        return str(settings.get("EnableApplicationScopedIAMRole", False)).lower() == "true"
+
+    # Clusters -----------------------------------------------------------------------------------------------------------
+
+    def run_job_flow(self, request: dict[str, Any]) -> Any:
+        known = request.get("SecurityConfiguration")
+        if known and self._configurations.get(known) is None:
+            return self._emulator.refuse("ValidationException", f"Security configuration {known} does not exist.")
+        if not self._emulator.instance_role(request.get("JobFlowRole", "")):
+            return self._emulator.refuse("ValidationException", f"Invalid InstanceProfile: {request.get('JobFlowRole')}.")
+        status, headers, body = self._run_job_flow(request)
+        cluster_id = list(self.clusters)[-1]
+        cluster = self.clusters[cluster_id]
+        cluster.update(
+            {k: request[k] for k in ("SecurityConfiguration", "Configurations", "AutoTerminationPolicy") if k in request}
+        )
+        alive = not cluster["AutoTerminate"]
+        cluster["Status"]["State"] = "WAITING" if alive and not self.steps[cluster_id] else "STARTING"
+        if not alive or self.steps[cluster_id]:
+            self._work_through(cluster_id)
+        return status, headers, body
+
+    def terminate_job_flows(self, request: dict[str, Any]) -> Any:
+        for cluster_id in request.get("JobFlowIds", []):
+            cluster = self.clusters.get(cluster_id)
+            if cluster and cluster.get("TerminationProtected"):
+                return self._emulator.refuse(
+                    "ValidationException",
+                    f"Could not shut down one or more job flows since they are termination protected: {cluster_id}",
+                )
+        for cluster_id in request.get("JobFlowIds", []):
+            if cluster_id in self.clusters:
+                self.end_cluster(cluster_id, "USER_REQUEST", "Terminated by user request")
+        return self._emulator.answer({})
+
+    def end_cluster(self, cluster_id: str, code: str, message: str) -> None:
+        """End a cluster and whatever it still runs."""
+        cluster = self.clusters[cluster_id]
+        if cluster["Status"]["State"] in ENDED_CLUSTER:
+            return
+        for step in self.steps.get(cluster_id, []):
+            if step["Status"]["State"] in OPEN:
+                self._end_step(step, "CANCELLED", "Job terminated")
+                self._runner.stop(step["Id"])
+        failed = code == "STEP_FAILURE"
+        cluster["Status"]["State"] = "TERMINATED_WITH_ERRORS" if failed else "TERMINATED"
+        cluster["Status"]["StateChangeReason"] = {"Code": code, "Message": message}
+        cluster["Status"]["Timeline"]["EndDateTime"] = self._now()
+
+    # Steps --------------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> str:
+        return str(self._emulator.get("services.emr", "_now_iso")())
+
+    def make_step(self, request: dict[str, Any]) -> dict[str, Any]:
+        step: dict[str, Any] = self._make_step(request)
+        step["Status"] = {
+            "State": "PENDING",
+            "StateChangeReason": {},
+            "Timeline": {"CreationDateTime": step["Status"]["Timeline"]["CreationDateTime"]},
+        }
+        return step
+
+    def add_job_flow_steps(self, request: dict[str, Any]) -> Any:
+        cluster_id = request.get("JobFlowId", "")
+        cluster = self.clusters.get(cluster_id)
+        if cluster is None:
+            return self._emulator.refuse("InvalidRequestException", f"Cluster id '{cluster_id}' is not valid.")
+        if cluster["Status"]["State"] in ENDED_CLUSTER:
+            return self._emulator.refuse(
+                "ValidationException", "A job flow that is shutting down, terminating, or finished may not be modified."
+            )
+        role = request.get("ExecutionRoleArn")
+        if role and not self._takes_execution_roles(cluster):
+            return self._emulator.refuse(
+                "InvalidRequestException",
+                "Runtime roles are not supported for this cluster. Enable them in its security configuration.",
+            )
+        made = [self._emulator.get("services.emr", "_make_step")(step) for step in request.get("Steps", [])]
+        for step in made:
+            if role:
+                step["ExecutionRoleArn"] = role
+        self.steps.setdefault(cluster_id, []).extend(made)
+        self._work_through(cluster_id)
+        return self._emulator.answer({"StepIds": [step["Id"] for step in made]})
+
+    def cancel_steps(self, request: dict[str, Any]) -> Any:
+        answers = []
+        for step in self.steps.get(request.get("ClusterId", ""), []):
+            if step["Id"] not in request.get("StepIds", []):
+                continue
+            if step["Status"]["State"] in OPEN:
+                running = step["Status"]["State"] == "RUNNING"
+                self._end_step(step, "CANCELLED", "Cancelled by user")
+                if running:
+                    self._runner.stop(step["Id"])
+                answers.append({"StepId": step["Id"], "Status": "SUBMITTED"})
+            else:
+                reason = f"Step is in state {step['Status']['State']}"
+                answers.append({"StepId": step["Id"], "Status": "FAILED", "Reason": reason})
+        return self._emulator.answer({"CancelStepsInfoList": answers})
+
+    def _work_through(self, cluster_id: str) -> None:
+        with self._lock:
+            if cluster_id in self._working:
+                return
+            self._working.add(cluster_id)
+        self._emulator.thread(self._work, cluster_id)
+
+    def _next(self, cluster_id: str) -> dict[str, Any] | None:
+        """The next step to run; None when there is none, and then nobody works on the cluster any more."""
+        with self._lock:
+            pending = (step for step in self.steps.get(cluster_id, []) if step["Status"]["State"] == "PENDING")
+            found = next(pending, None)
+            ended = self.clusters[cluster_id]["Status"]["State"] in ENDED_CLUSTER
+            if found is None or ended:
+                self._working.discard(cluster_id)
+                return None
+            result: dict[str, Any] = found
+            return result
+
+    def _work(self, cluster_id: str) -> None:
+        cluster = self.clusters[cluster_id]
+        while (step := self._next(cluster_id)) is not None:
+            cluster["Status"]["State"] = "RUNNING"
+            self._run_step(cluster, step)
+            if step["Status"]["State"] == "FAILED":
+                self._after_failure(cluster, step["ActionOnFailure"])
+        if cluster["Status"]["State"] in ENDED_CLUSTER:
+            return
+        if cluster["AutoTerminate"]:
+            self.end_cluster(cluster_id, "ALL_STEPS_COMPLETED", "Steps completed")
+        else:
+            cluster["Status"]["State"] = "WAITING"
+
+    def _after_failure(self, cluster: dict[str, Any], action: str) -> None:
+        if action in ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW"):
+            self.end_cluster(cluster["Id"], "STEP_FAILURE", "Shut down as step failed")
+        elif action == "CANCEL_AND_WAIT":
+            for step in self.steps[cluster["Id"]]:
+                if step["Status"]["State"] == "PENDING":
+                    self._end_step(step, "CANCELLED", "Cancelled because an earlier step failed")
+
+    def _run_step(self, cluster: dict[str, Any], step: dict[str, Any]) -> None:
+        step["Status"]["State"] = "RUNNING"
+        step["Status"]["Timeline"]["StartDateTime"] = self._now()
+        try:
+            asked, credentials = self._prepare(cluster, step)
+        except (StepError, SubmissionError) as error:
+            self._end_step(step, "FAILED", str(error))
+            return
+        job = SparkJob(step["Name"], asked.script, asked.arguments, asked.py_files, asked.conf)
+        outcome = self._runner.run(step["Id"], job, credentials)
+        logs = self._write_logs(cluster, step, asked, outcome)
+        if step["Status"]["State"] != "RUNNING":
+            return  # cancelled, or its cluster was ended
+        if outcome.succeeded:
+            self._end_step(step, "COMPLETED", "")
+        else:
+            self._end_step(step, "FAILED", outcome.message or "Step was stopped", logs)
+
+    def _prepare(self, cluster: dict[str, Any], step: dict[str, Any]) -> tuple[Submission, Credentials]:
+        config = step["Config"]
+        if config["Jar"] != COMMAND_RUNNER:
+            raise StepError(f"only {COMMAND_RUNNER} can be run here, not {config['Jar']}")
+        asked = spark_submit(config["Args"])
+        profile = cluster["Ec2InstanceAttributes"]["IamInstanceProfile"]
+        instance_role = self._emulator.instance_role(profile)
+        if instance_role is None:
+            raise StepError(f"the instance profile {profile} holds no role")
+        instance = self._emulator.role_session(instance_role, f"i-{cluster['Id'][2:].lower()}")
+        role = step.get("ExecutionRoleArn")
+        return asked, self._assume(instance, role, step["Id"]) if role else instance
+
+    def _assume(self, instance: Credentials, role: str, session_name: str) -> Credentials:
+        """The execution role's session, taken by the instance role, so that its permission and the role's trust are both needed."""
+        from botocore.exceptions import ClientError
+
+        try:
+            taken = self._emulator.client("sts", instance).assume_role(RoleArn=role, RoleSessionName=session_name)["Credentials"]
+        except ClientError as error:
+            raise StepError(f"the step's execution role cannot be taken: {error.response['Error']['Message']}") from error
+        finally:
+            self._emulator.end_session(instance)
+        return Credentials(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"])
+
+    def _write_logs(self, cluster: dict[str, Any], step: dict[str, Any], asked: Submission, outcome: Outcome) -> str | None:
+        """Put the step's logs below the cluster's LogUri, as EMR does a few minutes later; returns the folder."""
+        if not cluster.get("LogUri"):
+            return None
+        parts = urlsplit(cluster["LogUri"])
+        prefix = "/".join(part for part in (parts.path.strip("/"), cluster["Id"], "steps", step["Id"]) if part)
+        controller = f"spark-submit {asked.script} {' '.join(asked.arguments)}\nended with exit code {outcome.exit_code}\n"
+        # EMR itself writes them, with the service role; whether that one may write is not what a step proves.
+        s3 = self._emulator.client("s3")
+        for name, text in (("controller", controller), ("stderr", outcome.stderr), ("stdout", outcome.stdout)):
+            s3.put_object(Bucket=parts.netloc, Key=f"{prefix}/{name}.gz", Body=gzip.compress(text.encode()))
+        return f"s3://{parts.netloc}/{prefix}/"
+
+    def _end_step(self, step: dict[str, Any], state: str, message: str, logs: str | None = None) -> None:
+        step["Status"]["Timeline"]["EndDateTime"] = self._now()
+        if state == "FAILED":
+            details = {"Reason": "Unknown Error.", "Message": message, **({"LogFile": f"{logs}stderr.gz"} if logs else {})}
+            step["Status"]["FailureDetails"] = details
+        elif message:
+            step["Status"]["StateChangeReason"] = {"Message": message}
+        step["Status"]["State"] = state
+
+    def fail_interrupted(self) -> None:
+        """Steps of a killed process ended with it. Their clusters go on if a stack owns them, else nobody would end them."""
+        for cluster_id in list(self.clusters):
+            cluster = self.clusters[cluster_id]
+            if cluster["Status"]["State"] in ENDED_CLUSTER:
+                continue
+            for step in self.steps.get(cluster_id, []):
+                if step["Status"]["State"] in OPEN:
+                    self._end_step(step, "FAILED", INTERRUPTED)
+            if any(tag["Key"] == "aws:cloudformation:stack-name" for tag in cluster["Tags"]):
+                cluster["Status"]["State"] = "WAITING"
+            else:
+                self.end_cluster(cluster_id, "INTERNAL_ERROR", INTERRUPTED)
+
+
+def install(emulator: Emulator, runner: Runner) -> None:
+    """Put the EMR engine, its Step Functions tasks and its CloudFormation types in place."""
+    from local.engines import emr_resources, emr_tasks
+
+    engine = Emr(emulator, runner)
+    engine.install()
+    emr_tasks.install(emulator, engine)
+    emr_resources.install(emulator, engine)

@@ -1,0 +1,175 @@
+"""`python -m local.serve`: the laptop cloud, one process on 127.0.0.1.
+
+ministack with our engines, and the sources' portal beside it. State lies under LAKE_HOME and is written every few seconds, because
+ministack itself writes it at a clean stop only. Ports come from LAKE_PORT and LAKE_PORTAL_PORT.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from local import children, toolchain
+from local.home import Home, default_home, write_json
+
+SNAPSHOT_SECONDS = 3.0
+# A process that answers requests keeps its connections for longer than a client that polls waits between two polls.
+KEEP_ALIVE_SECONDS = 75
+
+logger = logging.getLogger("lake")
+
+
+def _configure(home: Home, port: int) -> None:
+    """ministack reads its settings from the environment when it is imported; nothing of the user's AWS settings may reach it."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_", "LOCALSTACK_", "PYTHON"))]:
+        del os.environ[name]  # PYTHONPATH too: a Lambda has what it carries, not this repository
+    os.environ.update(
+        {
+            "LAKE_CHILDREN": str(home.children),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "AUTH": "true",
+            "MINISTACK_ACCOUNT_ID": "000000000000",
+            "MINISTACK_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(home.state),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(home.objects),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "DOCKER_HOST": f"unix://{home.path}/no-docker",
+        }
+    )
+
+
+def _over_tls(application: Any, ready: Any) -> Any:
+    """The loopback stands for TLS, else every `aws:SecureTransport` condition would deny; `ready` runs before the first request."""
+
+    async def wrapped(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+
+            async def send_once_ready(message: dict[str, Any]) -> None:
+                if message["type"] == "lifespan.startup.complete":
+                    ready()
+                await send(message)
+
+            await application(scope, receive, send_once_ready)
+            return
+        if scope["type"] == "http":
+            scope = {**scope, "scheme": "https"}
+        await application(scope, receive, send)
+
+    return wrapped
+
+
+def _portal(home: Home, port: int) -> Any:
+    """The sources' portal, if it is there: an object with `stop()`."""
+    if find_spec("local.sources.portal") is None:
+        return None
+    return import_module("local.sources.portal").start(port=port, home=home.path)
+
+
+async def _snapshots(emulator: Any, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), SNAPSHOT_SECONDS)
+        if not stopping.is_set():
+            await asyncio.to_thread(emulator.snapshot)
+
+
+async def _serve(home: Home, port: int, portal_port: int) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    from local.emulator import Emulator
+    from local.engines import install_all
+
+    emulator = Emulator(home=home, port=port)
+    install_all(emulator)
+    emulator.isolate_lambdas(str(toolchain.prepare().lambda_python))
+    portal = _portal(home, portal_port)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    config.graceful_timeout = 1.0
+    config.loglevel = "WARNING"
+    started = {"pid": os.getpid(), "port": port, "portal_port": portal_port, "started_at": time.time()}
+
+    def ready() -> None:
+        emulator.restored()
+        write_json(home.daemon, started)
+
+    # Not `await serve(...)` alone: engines are to be stopped before ministack writes its state, so that no run is left "running".
+    snapshots = asyncio.create_task(_snapshots(emulator, stopping))
+    ended = asyncio.Event()
+    server = asyncio.create_task(serve(_over_tls(emulator.application(), ready), config, shutdown_trigger=ended.wait))
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({server, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    logger.info("stopping")
+    stopping.set()
+    await asyncio.to_thread(emulator.stop)
+    ended.set()
+    await snapshots
+    await server
+    if portal is not None:
+        portal.stop()
+
+
+def _quiet() -> None:
+    # Several lines every few seconds, and one per request, would bury what matters.
+    for name in ("persistence", "hypercorn.access", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Serve until SIGTERM; end with all children, and leave no record of a running process."""
+    home = Home(default_home())
+    port = int(os.environ.get("LAKE_PORT") or 4566)
+    portal_port = int(os.environ.get("LAKE_PORTAL_PORT") or 4580)
+    home.path.mkdir(parents=True, exist_ok=True)
+    lock = home.lock.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"a laptop cloud is already running on {home.path}")
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    os.chdir(home.path)
+    home.children.mkdir(exist_ok=True)
+    home.daemon.unlink(missing_ok=True)
+    orphans = children.end_all(home.children)
+    _configure(home, port)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
+    _quiet()
+    if orphans:
+        logger.info("ended %d processes that an earlier process had left behind", orphans)
+    try:
+        asyncio.run(_serve(home, port, portal_port))
+    finally:
+        children.end_all(home.children)
+        home.daemon.unlink(missing_ok=True)
+        logger.info("stopped")
+        logging.shutdown()
+        # Threads that wait for a job or a Lambda must not keep the process alive.
+        os._exit(0 if sys.exc_info()[0] is None else 1)
+
+
+if __name__ == "__main__":
+    main()
