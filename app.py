@@ -1,0 +1,26 @@
+"""Settings -> stacks -> checks. No credentials, no network, no account: `cdk synth -c env=local|dev|prod|everything`."""
+
+from aws_cdk import App, Aws, Tags, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from lake.names import PROJECT
+from lake.settings import load
+from stacks.boston311 import Boston311
+from stacks.foundation import Foundation
+
+
+def build(app: App) -> None:
+    """All stacks of the environment that the context names."""
+    settings = load(app.node.try_get_context("env") or "local")
+    names = settings.names(account=Aws.ACCOUNT_ID)
+    foundation = Foundation(app, names.stack("foundation"), settings=settings, names=names)
+    Boston311(app, names.stack("boston311"), settings=settings, names=names, foundation=foundation)
+    Tags.of(app).add("project", PROJECT)
+    Tags.of(app).add("environment", settings.env)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+
+
+if __name__ == "__main__":
+    app = App()
+    build(app)
+    app.synth()

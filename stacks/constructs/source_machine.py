@@ -1,0 +1,257 @@
+"""The state machine of one source: lease, ingest, silver, gold, catalogue, report, message.
+
+    Defaults - Begin - Ingest - Silver - Gold - Catalogue - Finish - Tell - Succeeded
+                  any error of any task: Finish as failed - Tell - Failed, with the error of the task that failed first
+                  the lease is held:     Refused, at once
+
+Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"", "parameters": {...}}, each with a default.
+The stages are handed in, so every source has the same machine.
+"""
+
+from collections.abc import Sequence
+
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from lake.names import Names
+from lake.settings import Settings
+from stacks.constructs.catalogue import catalogue
+from stacks.constructs.delta_crawler import DeltaCrawler
+from stacks.constructs.emr_step import EmrStep
+from stacks.constructs.job_arguments import run_arguments
+from stacks.constructs.log_group import ExpiringLogGroup
+from stacks.constructs.notifications import Notifications
+from stacks.constructs.permissions import acknowledge, address
+
+LEASE_HELD = "LeaseHeld"  # the class that the control Lambda raises
+_ALL = ["States.ALL"]
+
+
+class SourceMachine(Construct):
+    """machine: the state machine; role: its role.
+
+    ingest: states that answer a list of {"outcome", "object", "rule", ...}; functions: the Lambdas that they call.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        source: str,
+        control: lambda_.IFunction,
+        ingest: sfn.IChainable,
+        functions: Sequence[lambda_.IFunction],
+        silver: glue.IJob,
+        gold: EmrStep,
+        crawlers: Sequence[DeltaCrawler],
+        notifications: Notifications,
+        timeout: Duration,
+        names: Names,
+        settings: Settings,
+    ) -> None:
+        super().__init__(scope, id)
+        self._source, self._control, self._notifications = source, control, notifications
+        self._failed_way = self._finish_failed()
+        begin = self._begin(crawlers)
+        stages = {
+            "ingest": sfn.Parallel(self, "Ingest", result_path="$.ingest").branch(ingest),
+            "silver": self._silver(silver),
+            "gold": sfn.Parallel(self, "Gold", result_path=sfn.JsonPath.DISCARD).branch(gold.entry),
+            "catalogue": catalogue(self, crawlers=crawlers),
+        }
+        for stage in stages.values():
+            stage.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
+        finish = self._finish_succeeded()
+        stages["catalogue"].next(finish)
+        stages["gold"].next(stages["catalogue"])
+        stages["silver"].next(self._unless("silver", then=stages["catalogue"], otherwise=stages["gold"]))
+        stages["ingest"].next(self._unless("ingest", then=finish, otherwise=stages["silver"]))
+        begin.next(self._route(stages))
+        self.machine = self._machine(begin, timeout=timeout, names=names, settings=settings)
+        gold.allow_control(self.role)
+        for function in (control, *functions):
+            finding = f"AwsSolutions-IAM5[Resource::{address(self, function.function_arn)}:*]"
+            acknowledge(self.role, finding, because="The wildcard stands for the versions of one function.")
+        self._alarm(notifications.failures)
+
+    def _begin(self, crawlers: Sequence[DeltaCrawler]) -> sfn.Chain:
+        # JSONPath has no defaults: a field that a caller leaves out would end the run in the middle.
+        given = sfn.Pass(
+            self,
+            "Input",
+            parameters={
+                "defaults": {"only": "all", "accept": "", "parameters": {}},
+                "input.$": "$",
+                "fixed": {"ingest": [[]], "crawlers": [{"layer": c.layer, "name": c.name} for c in crawlers]},
+            },
+        )
+        merged = "States.JsonMerge(States.JsonMerge($.defaults, $.input, false), $.fixed, false)"
+        complete = sfn.Pass(self, "Defaults", parameters={"state.$": merged}, output_path="$.state")
+        begin = self._call_control("Begin", {"op": "begin"}, result_path=sfn.JsonPath.DISCARD)
+        refused = sfn.Fail(self, "Refused", error=LEASE_HELD, cause_path="$.error.Cause")
+        begin.add_catch(refused, errors=[LEASE_HELD], result_path="$.error")
+        begin.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
+        return given.next(complete).next(begin)
+
+    def _route(self, stages: dict[str, sfn.State]) -> sfn.Choice:
+        cause = "States.Format('only is {}; it can be all, ingest, silver or gold', $.only)"
+        unknown = sfn.Pass(self, "Unknown stage", parameters={"Error": "UnknownStage", "Cause.$": cause}, result_path="$.error")
+        route = sfn.Choice(self, "Where to begin")
+        route.when(_only("all"), stages["ingest"])
+        for stage in ("ingest", "silver", "gold"):
+            route.when(_only(stage), stages[stage])
+        return route.otherwise(unknown.next(self._failed_way))
+
+    def _unless(self, stage: str, *, then: sfn.IChainable, otherwise: sfn.IChainable) -> sfn.Choice:
+        return sfn.Choice(self, f"Only {stage}?").when(_only(stage), then).otherwise(otherwise)
+
+    def _silver(self, job: glue.IJob) -> tasks.GlueStartJobRun:
+        run = tasks.GlueStartJobRun(
+            self,
+            "Silver",
+            glue_job_name=job.job_name,
+            integration_pattern=sfn.IntegrationPattern.RUN_JOB,
+            arguments=sfn.TaskInput.from_object({name: sfn.JsonPath.string_at(value) for name, value in run_arguments().items()}),
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        busy = ["Glue.ConcurrentRunsExceededException", "Glue.ResourceNumberLimitExceededException"]
+        passing = ["Glue.ThrottlingException", "Glue.InternalServiceException", "Glue.OperationTimeoutException"]
+        run.add_retry(
+            errors=[*busy, *passing],
+            interval=Duration.seconds(15),
+            max_attempts=6,
+            backoff_rate=2,
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        return run
+
+    def _finish_succeeded(self) -> sfn.Chain:
+        finish = self._call_control("Finish", self._closing("succeeded", error=None), result_path="$.finished")
+        tell = self._tell("Tell success", self._notifications.successes)
+        for task in (finish, tell):
+            task.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
+        return finish.next(tell).next(sfn.Succeed(self, "Succeeded"))
+
+    def _finish_failed(self) -> sfn.Chain:
+        failed = sfn.Fail(self, "Failed", error_path="$.error.Error", cause_path="$.error.Cause")
+        finish = self._call_control(
+            "Finish as failed", self._closing("failed", error=sfn.JsonPath.object_at("$.error")), result_path="$.finished"
+        )
+        tell = self._tell("Tell failure", self._notifications.failures)
+        bare = tasks.SnsPublish(
+            self,
+            "Tell failure without report",
+            topic=self._notifications.failures,
+            subject=f"{self._source} failed and left no report",
+            message=sfn.TaskInput.from_object(
+                {
+                    "run_id": sfn.JsonPath.execution_name,
+                    "error": sfn.JsonPath.object_at("$.error"),
+                    "reporting_error": sfn.JsonPath.object_at("$.reporting_error"),
+                }
+            ),
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        finish.add_catch(bare, errors=_ALL, result_path="$.reporting_error")
+        for task in (tell, bare):
+            task.add_catch(failed, errors=_ALL, result_path="$.telling_error")
+            task.next(failed)
+        return finish.next(tell)
+
+    def _closing(self, outcome: str, *, error: object) -> dict[str, object]:
+        return {
+            "op": "finish",
+            "outcome": outcome,
+            "started_at": sfn.JsonPath.string_at("$$.Execution.StartTime"),
+            "ingest": sfn.JsonPath.object_at("$.ingest[0]"),
+            "error": error if error is not None else "",
+        }
+
+    def _call_control(self, name: str, event: dict[str, object], *, result_path: str) -> tasks.LambdaInvoke:
+        about = {
+            "source": self._source,
+            "run_id": sfn.JsonPath.execution_name,
+            "execution_arn": sfn.JsonPath.execution_id,
+        }
+        return tasks.LambdaInvoke(
+            self,
+            name,
+            lambda_function=self._control,
+            payload=sfn.TaskInput.from_object({**event, **about}),
+            payload_response_only=True,
+            result_path=result_path,
+        )
+
+    def _tell(self, name: str, topic: sns.ITopic) -> tasks.SnsPublish:
+        return tasks.SnsPublish(
+            self,
+            name,
+            topic=topic,
+            subject=sfn.JsonPath.string_at("$.finished.subject"),
+            message=sfn.TaskInput.from_json_path_at("$.finished.message"),
+            result_path=sfn.JsonPath.DISCARD,
+        )
+
+    def _machine(self, start: sfn.IChainable, *, timeout: Duration, names: Names, settings: Settings) -> sfn.StateMachine:
+        self.role = iam.Role(
+            self,
+            "Role",
+            role_name=names.role(f"{self._source}-machine"),
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+        )
+        acknowledge(
+            self.role,
+            "AwsSolutions-IAM5[Resource::*]",
+            because="X-Ray and the delivery of logs know no resources; the statements are Step Functions' own.",
+        )
+        name = names.machine(self._source)
+        return sfn.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            definition_body=sfn.DefinitionBody.from_chainable(start),
+            role=self.role,
+            timeout=timeout,
+            tracing_enabled=True,
+            logs=sfn.LogOptions(
+                destination=ExpiringLogGroup(self, "Logs", name=f"/aws/vendedlogs/states/{name}", settings=settings),
+                level=sfn.LogLevel.ALL,
+                include_execution_data=True,
+            ),
+        )
+
+    def _alarm(self, topic: sns.ITopic) -> None:
+        """For runs that cannot report themselves: a timed out or aborted execution enters no further state."""
+        period = {"period": Duration.minutes(5), "statistic": "Sum"}
+        unreported = cloudwatch.MathExpression(
+            expression="timed_out + aborted",
+            using_metrics={
+                "timed_out": self.machine.metric_timed_out(**period),
+                "aborted": self.machine.metric_aborted(**period),
+            },
+            period=Duration.minutes(5),
+        )
+        alarm = unreported.create_alarm(
+            self,
+            "Unreported",
+            alarm_description=f"A run of {self._source} was aborted or timed out.",
+            threshold=1,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(topic))
+
+
+def _only(stage: str) -> sfn.Condition:
+    return sfn.Condition.string_equals("$.only", stage)
