@@ -29,5 +29,7 @@ def unreadable(readings: Iterable[tuple[str, Column, Column]]) -> Column:
 
 
 def row_hash(columns: Iterable[str]) -> Column:
-    """xxhash64 over `columns` (bigint). Nulls take part by position, so that moving a value to a neighbour is a change."""
-    return F.xxhash64(*[F.struct(F.col(c).isNull(), F.col(c)) for c in columns])
+    """xxhash64 over `columns` (bigint). xxhash64 skips nulls, so which columns are null is hashed too: a value that moves to its
+    neighbour is a change."""
+    names = list(columns)
+    return F.xxhash64(F.array(*[F.col(name).isNull() for name in names]), *names)

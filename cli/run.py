@@ -1,0 +1,140 @@
+"""`lake run` and `lake job submit`: start a source's state machine, follow it, tell what changed."""
+
+import json
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.environment import Environment
+from cli.errors import LakeError
+from cli.follow import Follower
+from cli.output import emit_json, report_table
+from lake.jobs import JOBS, source_tables
+
+SOURCES = sorted({job.source for job in JOBS.values()})
+FORMATS = click.Choice(["table", "json"])
+
+
+@click.command()
+@click.argument("source", type=click.Choice(SOURCES))
+@click.option(
+    "--from",
+    "origin",
+    metavar="DIR|simulated|live",
+    help="Laptop only: what the source serves. A directory of files, a simulation from a seed, or the real service.",
+)
+@click.option("--only", type=click.Choice(["ingest", "silver", "gold"]), help="One step alone.")
+@click.option("--accept", default="", metavar="RUN_ID", help="Release what that run refused.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.pass_obj
+def run(env: str, source: str, origin: str | None, only: str | None, accept: str, form: str) -> None:
+    """Run SOURCE: ingest, silver, gold, catalogue. Ends with what changed; the exit status is 0 if the run succeeded."""
+    environment = Environment.open(env)
+    if origin is not None:
+        _serve(environment, source, origin)
+    sys.exit(_execute(environment, source, {"only": only or "all", "accept": accept, "parameters": {}}, form=form))
+
+
+@click.group()
+def job() -> None:
+    """Submit one of the platform's jobs."""
+
+
+@job.command()
+@click.argument("name", type=click.Choice(sorted(JOBS)))
+@click.option("--wait", is_flag=True, help="Follow it to its end; the exit status is 0 if it succeeded.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the job; may be repeated.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.pass_obj
+def submit(env: str, name: str, wait: bool, params: tuple[str, ...], form: str) -> None:
+    """Run job NAME alone, through its source's state machine: it takes the same lease as a run, and runs no code but the job's."""
+    environment = Environment.open(env)
+    parameters = dict(_pair(text) for text in params)
+    wanted = JOBS[name]
+    body = {"only": wanted.step, "accept": "", "parameters": parameters}
+    if wait:
+        sys.exit(_execute(environment, wanted.source, body, form=form))
+    run_id = _start(environment, wanted.source, body)
+    if form == "json":
+        emit_json({"source": wanted.source, "run_id": run_id, "job": name})
+    else:
+        click.echo(f"submitted as {run_id}; its log: lake logs {run_id}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint="--param")
+    return name, value
+
+
+def _serve(environment: Environment, source: str, origin: str) -> None:
+    """Tells the laptop's portal what to serve. Raises LakeError with the portal's answer if it refuses."""
+    if not environment.is_laptop:
+        raise LakeError("--from is for the laptop cloud; an AWS environment always reads the real service")
+    import requests
+
+    body: dict[str, Any] = {"source": source, "origin": origin}
+    if origin not in ("simulated", "live"):
+        directory = Path(origin).expanduser().resolve()
+        if not directory.is_dir():
+            raise LakeError(f"--from {origin}: no such directory (or say `simulated` or `live`)")
+        body = {"source": source, "origin": "files", "directory": str(directory)}
+    answer = requests.put(f"http://127.0.0.1:{environment.ports[1]}/_control", json=body, timeout=60)
+    if answer.status_code != 200:
+        raise LakeError(f"--from {origin}: {answer.text.strip()}")
+
+
+def _start(environment: Environment, source: str, body: dict[str, Any]) -> str:
+    run_id = f"{source}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    environment.client("stepfunctions").start_execution(
+        stateMachineArn=environment.machine_arn(source), name=run_id, input=json.dumps(body)
+    )
+    return run_id
+
+
+def _execute(environment: Environment, source: str, body: dict[str, Any], *, form: str) -> int:
+    """Starts and follows a run; prints its report; the exit status."""
+    run_id = _start(environment, source, body)
+    click.echo(f"run {run_id}", err=True)
+    ended = Follower(environment, source, run_id).follow()
+    report = _report(environment, run_id)
+    if report is None or ended.error:
+        report = {
+            "source": source,
+            "run_id": run_id,
+            "outcome": ended.outcome,
+            "seconds": round(ended.seconds, 1),
+            "error": ended.error,
+            "refused": report["refused"] if report else [],
+            "tables": report["tables"] if report else [_untouched(table) for table in source_tables(source)],
+        }
+    if form == "json":
+        emit_json({key: report[key] for key in ("source", "run_id", "outcome", "seconds", "error", "refused", "tables")})
+    else:
+        report_table(report)
+    if report["outcome"] != "succeeded":
+        click.echo(f"lake: {report['error']}\nThe log: lake logs {run_id}", err=True)
+        return 1
+    return 0
+
+
+def _untouched(table: str) -> dict[str, Any]:
+    counts = dict.fromkeys(("read", "written", "unchanged", "superseded", "quarantined", "withdrawn"), 0)
+    return {"table": table, **counts, "version": None}
+
+
+def _report(environment: Environment, run_id: str) -> dict[str, Any] | None:
+    from lake.names import run_report_key
+
+    s3 = environment.client("s3")
+    try:
+        body = s3.get_object(Bucket=environment.names.bucket("bronze"), Key=run_report_key(run_id))["Body"]
+    except s3.exceptions.NoSuchKey:
+        return None
+    found: dict[str, Any] = json.load(body)
+    return found
