@@ -46,7 +46,7 @@ class Deployment:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over everything that the templates and packages are made from, and the ports they name."""
-        digest = hashlib.sha256(repr(self._environment.ports).encode())
+        digest = hashlib.sha256(repr(self._environment.laptop).encode())
         for name in INPUTS:
             path = ROOT / name
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -110,6 +110,11 @@ class Deployment:
         log = self._environment.home / f"cdk-{arguments[0]}.log"
         log.write_text(done.stdout + done.stderr)
         if done.returncode != 0:
-            lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            tail = "\n".join(f"  {line}" for line in lines[-25:])
-            raise LakeError(f"{doing} failed; the last lines of {log}:\n{tail}")
+            raise LakeError(f"{doing} failed; from {log}:\n{_essence(done.stdout + done.stderr)}")
+
+
+def _essence(output: str) -> str:
+    """What the tool says of the failure: from its summary on, else its last lines."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    summary = next((n for n, line in enumerate(lines) if "Failed resources:" in line), max(0, len(lines) - 25))
+    return "\n".join(f"  {line}" for line in lines[summary:][:25])

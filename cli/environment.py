@@ -9,7 +9,7 @@ from typing import Any
 from cli.errors import LakeError
 from lake import settings as lake_settings
 from lake.names import Names, Workgroup
-from lake.settings import Settings
+from lake.settings import Laptop, Settings
 
 LAPTOP_ACCOUNT = "000000000000"
 # Root of the laptop cloud's own account; worth nothing anywhere else.
@@ -35,16 +35,12 @@ class Environment:
     def is_laptop(self) -> bool:
         return self.settings.laptop is not None
 
-    @cached_property
-    def ports(self) -> tuple[int, int]:
-        """(port of the laptop cloud, port of its portal); LAKE_PORT and LAKE_PORTAL_PORT go before the settings."""
-        laptop = self.settings.laptop
-        if laptop is None:
+    @property
+    def laptop(self) -> Laptop:
+        """The laptop's ports. Raises LakeError for an environment on AWS."""
+        if self.settings.laptop is None:
             raise LakeError(f"environment {self.settings.env} is not a laptop cloud: it has no [laptop] section in its settings")
-        return (
-            int(os.environ.get("LAKE_PORT", laptop.port)),
-            int(os.environ.get("LAKE_PORTAL_PORT", laptop.portal_port)),
-        )
+        return self.settings.laptop
 
     @cached_property
     def home(self) -> Path:
@@ -56,7 +52,7 @@ class Environment:
         """Environment variables that point any AWS client, the CDK's included, at the laptop cloud."""
         return {
             **LAPTOP_KEYS,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports[0]}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.laptop.port}",
             "AWS_REGION": self.settings.region,
             "AWS_DEFAULT_REGION": self.settings.region,
             "AWS_EC2_METADATA_DISABLED": "true",

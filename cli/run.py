@@ -84,7 +84,7 @@ def _serve(environment: Environment, source: str, origin: str) -> None:
         if not directory.is_dir():
             raise LakeError(f"--from {origin}: no such directory (or say `simulated` or `live`)")
         body = {"source": source, "origin": "files", "directory": str(directory)}
-    answer = requests.put(f"http://127.0.0.1:{environment.ports[1]}/_control", json=body, timeout=60)
+    answer = requests.put(f"http://127.0.0.1:{environment.laptop.portal_port}/_control", json=body, timeout=60)
     if answer.status_code != 200:
         raise LakeError(f"--from {origin}: {answer.text.strip()}")
 

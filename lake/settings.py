@@ -3,14 +3,16 @@
 Unknown keys are refused. Defaults are the cheap and safe choice, so a file states only what it changes.
 """
 
+import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lake.names import Names
 
+PORT_VARIABLES = {"port": "LAKE_PORT", "portal_port": "LAKE_PORTAL_PORT"}
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
 
 
@@ -74,7 +76,8 @@ class Boston311(_Section):
 
 
 class Laptop(_Section):
-    """Ports of the laptop cloud on 127.0.0.1; only `local` has them."""
+    """Ports of the laptop cloud on 127.0.0.1; only `local` has them. LAKE_PORT and LAKE_PORTAL_PORT go before the file, so that
+    several laptop clouds can run beside each other."""
 
     port: Annotated[int, Field(ge=1024, le=65535)] = 4566
     portal_port: Annotated[int, Field(ge=1024, le=65535)] = 4580
@@ -113,6 +116,16 @@ def environments() -> list[str]:
     return sorted(path.stem for path in CONFIG_DIR.glob("*.toml"))
 
 
+def _on_own_ports(data: dict[str, Any]) -> dict[str, Any]:
+    """The laptop's ports from the environment, and the portal's port put into its address."""
+    if "laptop" not in data:
+        return data
+    own = {key: os.environ[name] for key, name in PORT_VARIABLES.items() if name in os.environ}
+    laptop = {**data["laptop"], **own}
+    address = data["boston311"]["portal_url"].format(**laptop)
+    return {**data, "laptop": laptop, "boston311": {**data["boston311"], "portal_url": address}}
+
+
 def load(env: str) -> Settings:
     """Settings of `env`. Raises SettingsError naming the file, the key and what is allowed."""
     path = CONFIG_DIR / f"{env}.toml"
@@ -121,7 +134,7 @@ def load(env: str) -> Settings:
             f"no settings for environment {env!r}: expected config/{env}.toml; there are {', '.join(environments())}"
         )
     try:
-        return Settings.model_validate({"env": env, **tomllib.loads(path.read_text())})
+        return Settings.model_validate({"env": env, **_on_own_ports(tomllib.loads(path.read_text()))})
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"config/{env}.toml is not valid TOML: {error}") from error
     except ValidationError as error:
