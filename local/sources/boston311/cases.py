@@ -102,11 +102,13 @@ def _day(pools: City, rnd: Random, day: date, index: int, upto: int) -> list[Cas
         topic = int(random() * n_topics)
         source = pools.sources[int(random() * n_sources)]
         place = int(random() * PLACES)
+        number = pools.numbers[int(random() * n_numbers)]
         luck = random()
         if source == _PHONE and luck < 0.3:
             opened -= opened % 60  # typed in by the operator, without seconds
         elif made and luck > 1 - 16 / 58_251:  # the same thing reported twice
-            opened, topic, place = made[-1].opened, made[-1].topic, made[-1].place
+            twin = made[-1]
+            opened, topic, place, number = twin.opened, twin.topic, twin.place, twin.number
         target = _target(pools.topics[topic], opened, random())
         closed = _closed(pools, pools.topics[topic], opened, random(), random())
         made.append(
@@ -121,7 +123,7 @@ def _day(pools: City, rnd: Random, day: date, index: int, upto: int) -> list[Cas
                 pools.titles[topic][int(random() * 100)],
                 topic,
                 place,
-                pools.numbers[int(random() * n_numbers)],
+                number,
                 source,
                 source == _APP and luck < 0.6,
             )

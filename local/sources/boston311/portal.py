@@ -48,7 +48,7 @@ class Portal:
         self._server = PortalServer((HOST, port), self)
         self.port: int = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="boston311-portal", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="boston311-portal", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
