@@ -88,8 +88,8 @@ def _attempt(event: Fetch, resource: Resource, *, portal: Portal, bronze: Bronze
             if response is None:
                 return _unchanged(resource, known)
             inspector = Inspector(content_type=response.headers.get("Content-Type"))
-            # No name and no time in the header: equal bytes give equal objects.
-            with gzip.GzipFile(fileobj=spool, mode="wb", filename="", mtime=0, compresslevel=6) as packed:
+            # No name and no time in the header: equal bytes give equal objects. Level 4: half the time of 6 for 15 instead of 13 %.
+            with gzip.GzipFile(fileobj=spool, mode="wb", filename="", mtime=0, compresslevel=4) as packed:
                 for chunk in chunks(response):
                     inspector.feed(chunk)
                     packed.write(chunk)
