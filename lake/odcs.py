@@ -92,8 +92,11 @@ def parse(text: str, *, where: str) -> Contract:
     """The contract in `text`. Raises ContractError with `where`, the field and the reason."""
     try:
         document = _Document.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise ContractError(f"{where}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ContractError(f"{where} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ContractError(f"{where}: {lines}") from error
     table = document.table_schema[0]
     layer, _, name = table.physicalName.partition(".")
     if layer not in LAYERS or name != table.name or document.id != table.physicalName:
