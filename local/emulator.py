@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs
 
 import boto3
 from botocore.config import Config
@@ -33,7 +34,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "core.iam_actions": ("identity_denial_message", "extract_resource_arn", "extract_iam_action"),
     "core.iam_evaluator": (
         *("EvalContext", "evaluate", "resolve_principal", "evaluate_trust_policy", "combine_resource_policy"),
-        *("_resource_policy", "_POLICY_REQUIRED", "_signed_request", "_service_principal_matches", "AuthError"),
+        *("_resource_policy", "_POLICY_REQUIRED", "_service_principal_matches", "AuthError"),
+        "enforce",
     ),
     "core.lambda_runtime": ("subprocess", "_detect_runtime_binary", "_PYTHON_WORKER_SCRIPT"),
     "core.responses": ("error_response_json", "json_response"),
@@ -83,6 +85,8 @@ class Credentials:
 
 ROOT_CREDENTIALS = Credentials("test", "test")
 _acting: contextvars.ContextVar[Credentials | None] = contextvars.ContextVar("acting", default=None)
+# Access key that signed the request which is being answered.
+_signer: contextvars.ContextVar[str] = contextvars.ContextVar("signer", default="")
 
 
 class Emulator:
@@ -232,15 +236,20 @@ class Emulator:
             return ROOT_CREDENTIALS
         raise LookupError(f"unknown access key {access_key}")
 
-    def caller(self, headers: dict[str, str] | None = None) -> Credentials:
-        """Who makes the present request: from its headers, else from the request (or the state machine) this code runs for."""
-        if headers and "Credential=" in headers.get("authorization", ""):
-            return self.credentials_of(headers["authorization"].partition("Credential=")[2].partition("/")[0])
-        acting = _acting.get()
-        if acting:
-            return acting
-        signed = self.get("core.iam_evaluator", "_signed_request").get()
-        return self.credentials_of(signed.access_key_id) if signed else ROOT_CREDENTIALS
+    def caller(self) -> Credentials:
+        """For whom this code runs: a state machine's role, else who signed the request, else the root.
+
+        LookupError for a key that nobody knows; requests with one are refused before they come here.
+        """
+        return _acting.get() or (self.credentials_of(_signer.get()) if _signer.get() else ROOT_CREDENTIALS)
+
+    def remember_caller(self, scope: dict[str, Any]) -> None:
+        """Note who signed an ASGI request, in its header or in its query."""
+        authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        signed = authorization.partition("Credential=")[2]
+        if not signed:
+            signed = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("X-Amz-Credential", [""])[0]
+        _signer.set(signed.partition("/")[0])
 
     @contextlib.contextmanager
     def acting(self, credentials: Credentials) -> Iterator[None]:

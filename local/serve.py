@@ -12,8 +12,6 @@ import os
 import signal
 import sys
 import time
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from local import children, toolchain
@@ -54,8 +52,9 @@ def _configure(home: Home, port: int) -> None:
     )
 
 
-def _over_tls(application: Any, ready: Any) -> Any:
+def _over_tls(emulator: Any, ready: Any) -> Any:
     """The loopback stands for TLS, else every `aws:SecureTransport` condition would deny; `ready` runs before the first request."""
+    application = emulator.application()
 
     async def wrapped(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -69,16 +68,17 @@ def _over_tls(application: Any, ready: Any) -> Any:
             return
         if scope["type"] == "http":
             scope = {**scope, "scheme": "https"}
+            emulator.remember_caller(scope)
         await application(scope, receive, send)
 
     return wrapped
 
 
 def _portal(home: Home, port: int) -> Any:
-    """The sources' portal, if it is there: an object with `stop()`."""
-    if find_spec("local.sources.portal") is None:
-        return None
-    return import_module("local.sources.portal").start(port=port, home=home.path)
+    """The sources' portal: an object with `stop()`."""
+    from local.sources.boston311 import portal
+
+    return portal.start(port=port, home=home.path)
 
 
 async def _snapshots(emulator: Any, stopping: asyncio.Event) -> None:
@@ -118,7 +118,7 @@ async def _serve(home: Home, port: int, portal_port: int) -> None:
     # Not `await serve(...)` alone: engines are to be stopped before ministack writes its state, so that no run is left "running".
     snapshots = asyncio.create_task(_snapshots(emulator, stopping))
     ended = asyncio.Event()
-    server = asyncio.create_task(serve(_over_tls(emulator.application(), ready), config, shutdown_trigger=ended.wait))
+    server = asyncio.create_task(serve(_over_tls(emulator, ready), config, shutdown_trigger=ended.wait))
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({server, waiting}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("stopping")
@@ -127,8 +127,7 @@ async def _serve(home: Home, port: int, portal_port: int) -> None:
     ended.set()
     await snapshots
     await server
-    if portal is not None:
-        portal.stop()
+    portal.stop()
 
 
 def _quiet() -> None:

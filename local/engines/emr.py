@@ -16,6 +16,8 @@ from local.engines.submission import Submission, SubmissionError, spark_submit
 
 OPEN = ("PENDING", "RUNNING")
 ENDED_CLUSTER = ("TERMINATED", "TERMINATED_WITH_ERRORS", "TERMINATING")
+SERVICE = "elasticmapreduce.amazonaws.com"
+INSTANCES = "ec2.amazonaws.com"
 COMMAND_RUNNER = "command-runner.jar"
 INTERRUPTED = "The laptop cloud was stopped while the step was running."
 
@@ -91,6 +93,9 @@ class Emr:
             return self._emulator.refuse("ValidationException", f"Security configuration {known} does not exist.")
         if not self._emulator.instance_role(request.get("JobFlowRole", "")):
             return self._emulator.refuse("ValidationException", f"Invalid InstanceProfile: {request.get('JobFlowRole')}.")
+        refused = self._refused_roles(request)
+        if refused:
+            return self._emulator.refuse("AccessDeniedException", refused)
         status, headers, body = self._run_job_flow(request)
         cluster_id = list(self.clusters)[-1]
         cluster = self.clusters[cluster_id]
@@ -102,6 +107,16 @@ class Emr:
         if not alive or self.steps[cluster_id]:
             self._work_through(cluster_id)
         return status, headers, body
+
+    def _refused_roles(self, request: dict[str, Any]) -> str | None:
+        """Why the caller may not hand the cluster its roles; whoever makes a cluster has to be allowed to pass them."""
+        instance_role = self._emulator.instance_role(request["JobFlowRole"]) or ""
+        for role, service in ((request.get("ServiceRole", ""), SERVICE), (instance_role, INSTANCES)):
+            about = {"iam:PassedToService": service}
+            denial = self._emulator.denial(self._emulator.caller(), "iam:PassRole", self._emulator.role_arn(role), about)
+            if denial:
+                return denial
+        return None
 
     def terminate_job_flows(self, request: dict[str, Any]) -> Any:
         for cluster_id in request.get("JobFlowIds", []):

@@ -1,7 +1,9 @@
 """Step Functions' integrations with EMR (elasticmapreduce:*), plain and .sync."""
 
+import contextlib
 import json
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from local.emulator import Emulator
@@ -17,63 +19,67 @@ class EmrTasks:
         self._emulator = emulator
         self._engine = engine
 
-    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        from botocore.exceptions import ClientError
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        """EMR as the machine's role, so that every call a task makes, also for watching, needs that role's permission."""
+        from botocore.exceptions import ClientError, ParamValidationError
 
         try:
-            answer: dict[str, Any] = getattr(self._emulator.client("emr"), operation)(**parameters)
+            yield self._emulator.client("emr", self._emulator.caller())
         except ClientError as error:
             found = error.response["Error"]
             raise self._emulator.task_error(f"ElasticMapReduce.{found['Code']}", found["Message"]) from error
-        return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+        except ParamValidationError as error:
+            raise self._emulator.task_error("States.Runtime", str(error)) from error
 
     def create_cluster(self, resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        made = self._call("run_job_flow", **parameters)
-        cluster_id = made["JobFlowId"]
-        cluster = self._engine.clusters[cluster_id]
-        if ".sync" in resource:
-            self._until(lambda: cluster["Status"]["State"] in ("WAITING", "RUNNING", *ENDED_CLUSTER))
-            if cluster["Status"]["State"] in ("TERMINATED_WITH_ERRORS",):
-                raise self._emulator.task_error("States.TaskFailed", json.dumps(cluster))
-        return {
-            "ClusterId": cluster_id,
-            "ClusterArn": cluster["ClusterArn"],
-            **({"Cluster": dict(cluster)} if ".sync" in resource else {}),
-        }
+        with self._client() as emr:
+            cluster_id = emr.run_job_flow(**parameters)["JobFlowId"]
+            if ".sync" in resource:
+                ready = ("WAITING", "RUNNING", *ENDED_CLUSTER)
+                self._until(lambda: emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] in ready)
+        cluster = dict(self._engine.clusters[cluster_id])
+        if cluster["Status"]["State"] == "TERMINATED_WITH_ERRORS":
+            raise self._emulator.task_error("States.TaskFailed", json.dumps(cluster))
+        made = {"ClusterId": cluster_id, "ClusterArn": cluster["ClusterArn"]}
+        return {**made, "Cluster": cluster} if ".sync" in resource else made
 
     def add_step(self, resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
         cluster_id = parameters["ClusterId"]
-        step = dict(parameters["Step"])
-        role = parameters.get("ExecutionRoleArn") or step.pop("ExecutionRoleArn", None)
-        request = {"JobFlowId": cluster_id, "Steps": [step], **({"ExecutionRoleArn": role} if role else {})}
-        step_id = self._call("add_job_flow_steps", **request)["StepIds"][0]
-        if ".sync" not in resource:
-            return {"StepId": step_id}
-        found = next(step for step in self._engine.steps[cluster_id] if step["Id"] == step_id)
-        self._until(lambda: found["Status"]["State"] not in OPEN)
-        if found["Status"]["State"] != "COMPLETED":
-            raise self._emulator.task_error("States.TaskFailed", json.dumps(found))
-        return {"StepId": step_id, "Step": dict(found)}
+        role = parameters.get("ExecutionRoleArn")
+        with self._client() as emr:
+            asked = {"JobFlowId": cluster_id, "Steps": [parameters["Step"]], **({"ExecutionRoleArn": role} if role else {})}
+            step_id = emr.add_job_flow_steps(**asked)["StepIds"][0]
+            if ".sync" not in resource:
+                return {"StepId": step_id}
+            about = {"ClusterId": cluster_id, "StepId": step_id}
+            self._until(lambda: emr.describe_step(**about)["Step"]["Status"]["State"] not in OPEN)
+        step = next(dict(step) for step in self._engine.steps[cluster_id] if step["Id"] == step_id)
+        if step["Status"]["State"] != "COMPLETED":
+            raise self._emulator.task_error("States.TaskFailed", json.dumps(step))
+        return {"StepId": step_id, "Step": step}
 
     def cancel_step(self, _resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        asked = {"ClusterId": parameters["ClusterId"], "StepIds": [parameters["StepId"]]}
-        answer: dict[str, Any] = self._call("cancel_steps", **asked)["CancelStepsInfoList"][0]
-        return answer
+        with self._client() as emr:
+            answer = emr.cancel_steps(ClusterId=parameters["ClusterId"], StepIds=[parameters["StepId"]])
+        return dict(answer["CancelStepsInfoList"][0])
 
     def terminate_cluster(self, resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
         cluster_id = parameters["ClusterId"]
-        self._call("terminate_job_flows", JobFlowIds=[cluster_id])
-        cluster = self._engine.clusters.get(cluster_id)
-        if ".sync" in resource and cluster:
-            self._until(lambda: cluster["Status"]["State"] in ENDED_CLUSTER)
-            return {"ClusterId": cluster_id, "Cluster": dict(cluster)}
-        return {}
+        with self._client() as emr:
+            emr.terminate_job_flows(JobFlowIds=[cluster_id])
+            if ".sync" not in resource:
+                return {}
+            self._until(lambda: emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] in ENDED_CLUSTER)
+        return {"ClusterId": cluster_id, "Cluster": dict(self._engine.clusters[cluster_id])}
 
     def set_termination_protection(self, _resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        protected = parameters["TerminationProtected"]
-        return self._call("set_termination_protection", JobFlowIds=[parameters["ClusterId"]], TerminationProtected=protected)
+        with self._client() as emr:
+            protected = parameters["TerminationProtected"]
+            emr.set_termination_protection(JobFlowIds=[parameters["ClusterId"]], TerminationProtected=protected)
+        return {}
 
-    def _until(self, reached: Any) -> None:
+    def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
             time.sleep(POLL_SECONDS)
 

@@ -13,6 +13,7 @@ UNFINISHED = ("STARTING", "RUNNING", "STOPPING", "WAITING")
 SESSION_NAME = "GlueJobRunnerSession"  # as AWS names it
 OUTPUT_GROUP = "/aws-glue/jobs/output"
 ERROR_GROUP = "/aws-glue/jobs/error"
+POLL_SECONDS = 0.1
 KEPT_PROPERTIES = ("ExecutionProperty", "ExecutionClass", "JobRunQueuingEnabled")
 
 
@@ -143,23 +144,22 @@ class GlueJobs:
         """Step Functions' glue:startJobRun and, with .sync, until the run ends; the run is the output."""
         from botocore.exceptions import ClientError
 
-        glue = self._emulator.client("glue")
+        # As the machine's role, so that starting and, for .sync, watching the run both need its permission.
+        glue = self._emulator.client("glue", self._emulator.caller())
+        name = parameters["JobName"]
         try:
             run_id = glue.start_job_run(**parameters)["JobRunId"]
+            if ".sync" not in resource:
+                return {"JobName": name, "JobRunId": run_id}
+            while glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]["JobRunState"] in UNFINISHED:
+                time.sleep(POLL_SECONDS)
         except ClientError as error:
             found = error.response["Error"]
             raise self._emulator.task_error(f"Glue.{found['Code']}", found["Message"]) from error
-        name = parameters["JobName"]
-        if ".sync" not in resource:
-            return {"JobName": name, "JobRunId": run_id}
-        while True:
-            run = next(run for run in self._runs[name] if run["Id"] == run_id)
-            if run["JobRunState"] not in UNFINISHED:
-                break
-            time.sleep(0.1)
+        run = next(dict(run) for run in self._runs[name] if run["Id"] == run_id)
         if run["JobRunState"] != "SUCCEEDED":
             raise self._emulator.task_error("States.TaskFailed", json.dumps(run))
-        return dict(run)
+        return run
 
 
 def _state(outcome: Outcome, timeout_minutes: int) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Java virtual machines that run Spark for one job at a time; the job itself is a Python process that talks to one of them.
 
-A machine that has served a job which ended well is kept for the next one: Spark's and Delta's classes are loaded and compiled, which
-takes most of a small job's time. It is emptied first (context stopped, file systems closed, settings removed), so that a job
-never sees the credentials of another. After any other end it is killed, because it could go on writing.
+A machine that has served a job which ended well is kept for the next one: Spark's and Delta's classes are loaded, which takes most
+of a small job's time. It is emptied first (context, open file systems, settings), so that no job sees the credentials of another.
+After any other end it is killed, because it could go on writing.
 """
 
 import contextlib
