@@ -39,11 +39,12 @@ class Bronze:
 
     def manifest(self, resource_id: str) -> Manifest | None:
         """The newest manifest; None when there is none or it does not parse."""
-        try:
-            body = self._read(manifest_key(self._source, resource_id))
-        except self._s3.exceptions.NoSuchKey:
+        key = manifest_key(self._source, resource_id)
+        # Looked up by listing: the role may list below its prefix only, and then S3 answers 403 to a read of what is absent.
+        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+        if [entry["Key"] for entry in listed] != [key]:
             return None
-        return parse_manifest(body)
+        return parse_manifest(self._read(key))
 
     def resource_ids(self) -> Iterator[str]:
         """Every resource that has a manifest."""

@@ -32,9 +32,7 @@ def discover(event: Discover, *, portal: Portal, bronze: Bronze) -> Discovered:
     package = portal.package()
     bronze.claim_origin(package.origin)
     known = set(bronze.resource_ids())
-    candidates = [
-        r for r in package.resources if may_have_changed(r, bronze.manifest(r.resource_id) if r.resource_id in known else None)
-    ]
+    candidates = [r for r in package.resources if may_have_changed(r, bronze.manifest(r.resource_id))]
     missing = sorted(known - {r.resource_id for r in package.resources})
     log.info("run %s: %d of %d resources may have changed", event.run_id, len(candidates), len(package.resources))
     if missing:

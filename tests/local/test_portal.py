@@ -18,7 +18,6 @@ from ingestion.boston311.model import Discover, Fetch
 from ingestion.boston311.operations import discover, fetch
 from local.sources import boston311
 
-SHARED = Path(__file__).parents[2] / "../shared/data/boston311"
 CSV = b"case_enquiry_id,open_dt\n1,2011-07-01 00:00:00\n"
 PACKAGE_ID = "8048697b-ad64-4bfc-b090-ee00169f2323"
 
@@ -125,7 +124,7 @@ def test_conditions_and_ranges(portal: boston311.Portal) -> None:
 
 
 def test_files_are_served_as_they_are_under_their_relative_path(portal: boston311.Portal, folder: Path) -> None:
-    assert control(portal, origin="files", directory=str(folder)).json() == {"origin": "files", "directory": str(folder)}
+    assert control(portal, origin="files", directory=str(folder)).json()["directory"] == str(folder)
     found = package(portal)
     assert {"key": "origin", "value": "files"} in found["extras"]
     assert [(r["id"], r["name"]) for r in found["resources"]] == [("b.csv", "b.csv"), ("sub dir/a.CSV", "sub dir/a.CSV")]
@@ -186,7 +185,7 @@ def test_the_choice_survives_a_restart_also_when_the_directory_is_gone_meanwhile
     folder.rename(folder.with_name("elsewhere"))
     second = boston311.start(0, tmp_path)
     try:
-        assert second.state() == {"origin": "files", "directory": str(folder)}
+        assert second.state() == {"source": "boston311", "origin": "files", "directory": str(folder)}
         answer = action(second, "package_show", id=PACKAGE_ID)
         assert answer.status_code == 503
         assert str(folder) in answer.json()["error"]["message"]
@@ -237,11 +236,10 @@ def test_a_port_in_use_is_an_error_at_once(portal: boston311.Portal, tmp_path: P
         boston311.start(portal.port, tmp_path)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
-def test_the_real_file_comes_through_byte_for_byte(portal: boston311.Portal) -> None:
-    control(portal, origin="files", directory=str(SHARED.resolve()))
+def test_the_real_file_comes_through_byte_for_byte(portal: boston311.Portal, shared_data: Path) -> None:
+    control(portal, origin="files", directory=str(shared_data / "boston311"))
     resource = next(r for r in package(portal)["resources"] if r["id"] == "legacy/2011_h2.csv")
-    assert get(resource["url"]).content == (SHARED / "legacy/2011_h2.csv").read_bytes()
+    assert get(resource["url"]).content == (shared_data / "boston311/legacy/2011_h2.csv").read_bytes()
 
 
 def test_ingestion_takes_a_package_once_and_then_finds_nothing_new(portal: boston311.Portal) -> None:

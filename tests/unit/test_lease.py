@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -16,7 +15,7 @@ from ingestion.control.lease import Leases
 from ingestion.control.model import LeaseHeld
 
 TABLE, SOURCE = "leases", "boston311"
-SLOW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Killed(BaseException):
@@ -52,17 +51,22 @@ class Watched:
         return operation
 
 
-@contextmanager
-def table() -> Iterator[Any]:
+@pytest.fixture
+def dynamodb() -> Iterator[Any]:
     with mock_aws():
-        dynamodb = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
-        dynamodb.create_table(
+        client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
+        client.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "source", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "source", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield dynamodb
+        yield client
+
+
+def clear(dynamodb: Any) -> None:
+    """Examples of one test share the table."""
+    dynamodb.delete_item(TableName=TABLE, Key={"source": {"S": SOURCE}})
 
 
 def leases(dynamodb: Any, executions: Any) -> Leases:
@@ -73,46 +77,43 @@ def take(held: Leases, run: str) -> str:
     return held.take(source=SOURCE, run_id=run, execution_arn=run).run_id
 
 
-def test_a_running_holder_keeps_it_and_is_named() -> None:
-    with table() as dynamodb:
-        held = leases(dynamodb, Executions(a="RUNNING", b="RUNNING"))
-        take(held, "a")
-        with pytest.raises(LeaseHeld, match="boston311 is being written by run a since 20"):
-            take(held, "b")
-        assert take(held, "a") == "a"  # a retried task of the holder itself
+def test_a_running_holder_keeps_it_and_is_named(dynamodb: Any) -> None:
+    held = leases(dynamodb, Executions(a="RUNNING", b="RUNNING"))
+    take(held, "a")
+    with pytest.raises(LeaseHeld, match="boston311 is being written by run a since 20"):
+        take(held, "b")
+    assert take(held, "a") == "a"  # a retried task of the holder itself
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", None])
-def test_a_holder_that_no_longer_runs_is_replaced_at_once(status: str | None) -> None:
-    with table() as dynamodb:
-        held = leases(dynamodb, Executions(b="RUNNING", **({"a": status} if status else {})))
+def test_a_holder_that_no_longer_runs_is_replaced_at_once(dynamodb: Any, status: str | None) -> None:
+    held = leases(dynamodb, Executions(b="RUNNING", **({"a": status} if status else {})))
+    take(held, "a")
+    assert take(held, "b") == "b"
+    assert not held.release(source=SOURCE, execution_arn="a")
+    holder = held.holder(SOURCE)
+    assert holder is not None
+    assert holder.run_id == "b"
+
+
+def test_releasing_twice_is_harmless_and_frees_the_source(dynamodb: Any) -> None:
+    held = leases(dynamodb, Executions(a="RUNNING", b="RUNNING"))
+    take(held, "a")
+    assert held.release(source=SOURCE, execution_arn="a")
+    assert not held.release(source=SOURCE, execution_arn="a")
+    assert take(held, "b") == "b"
+
+
+def test_a_refusal_of_the_service_is_not_taken_for_a_lost_race(dynamodb: Any) -> None:
+    held = Leases(dynamodb=dynamodb, stepfunctions=Executions(), table="another")
+    with pytest.raises(ClientError, match="ResourceNotFound"):
         take(held, "a")
-        assert take(held, "b") == "b"
-        assert not held.release(source=SOURCE, execution_arn="a")
-        holder = held.holder(SOURCE)
-        assert holder is not None
-        assert holder.run_id == "b"
 
 
-def test_releasing_twice_is_harmless_and_frees_the_source() -> None:
-    with table() as dynamodb:
-        held = leases(dynamodb, Executions(a="RUNNING", b="RUNNING"))
-        take(held, "a")
-        assert held.release(source=SOURCE, execution_arn="a")
-        assert not held.release(source=SOURCE, execution_arn="a")
-        assert take(held, "b") == "b"
-
-
-def test_a_refusal_of_the_service_is_not_taken_for_a_lost_race() -> None:
-    with table() as dynamodb:
-        held = Leases(dynamodb=dynamodb, stepfunctions=Executions(), table="another")
-        with pytest.raises(ClientError, match="ResourceNotFound"):
-            take(held, "a")
-
-
-@SLOW
+@MANY
 @given(call=st.integers(0, 4), after=st.booleans(), dead_holder=st.booleans())
-def test_killed_at_any_call_the_source_can_be_taken_again(call: int, after: bool, dead_holder: bool) -> None:
+def test_killed_at_any_call_the_source_can_be_taken_again(dynamodb: Any, call: int, after: bool, dead_holder: bool) -> None:
+    clear(dynamodb)
     executions = Executions(a="RUNNING", b="RUNNING")
     calls = {"before": 0, "after": 0}
 
@@ -121,63 +122,72 @@ def test_killed_at_any_call_the_source_can_be_taken_again(call: int, after: bool
         if calls[when] - 1 == call and (when == "after") == after:
             raise Killed
 
-    with table() as dynamodb:
-        if dead_holder:
-            take(leases(dynamodb, executions), "gone")
-        mortal = Watched(dynamodb, before=lambda: kill("before"), after=lambda: kill("after"))
-        try:
-            take(leases(mortal, executions), "a")
-            leases(mortal, executions).release(source=SOURCE, execution_arn="a")
-        except Killed:
-            executions.status["a"] = "FAILED"
-        assert take(leases(dynamodb, executions), "b") == "b"
+    if dead_holder:
+        take(leases(dynamodb, executions), "gone")
+    mortal = Watched(dynamodb, before=lambda: kill("before"), after=lambda: kill("after"))
+    try:
+        take(leases(mortal, executions), "a")
+        leases(mortal, executions).release(source=SOURCE, execution_arn="a")
+    except Killed:
+        executions.status["a"] = "FAILED"
+    assert take(leases(dynamodb, executions), "b") == "b"
 
 
-@SLOW
+@MANY
 @given(schedule=st.lists(st.booleans(), max_size=16), dead_holder=st.booleans())
-def test_of_two_contenders_in_any_interleaving_one_takes_it(schedule: list[bool], dead_holder: bool) -> None:
+def test_of_two_contenders_in_any_interleaving_one_takes_it(dynamodb: Any, schedule: list[bool], dead_holder: bool) -> None:
+    clear(dynamodb)
     executions = Executions(a="RUNNING", b="RUNNING")
     took: dict[str, str | None] = {}
-    with table() as dynamodb:
-        if dead_holder:
-            take(leases(dynamodb, executions), "gone")
-        turns = Turns(("a", "b"), schedule)
+    if dead_holder:
+        take(leases(dynamodb, executions), "gone")
+    turns = Turns(("a", "b"), schedule)
 
-        def contend(name: str) -> None:
-            turn = Watched(dynamodb, before=lambda: turns.wait(name), after=lambda: None)
-            try:
-                took[name] = take(leases(turn, executions), name)
-            except LeaseHeld:
-                took[name] = None
-            finally:
-                turns.leave(name)
+    def contend(name: str) -> None:
+        turn = Watched(dynamodb, before=lambda: turns.begin(name), after=turns.end)
+        try:
+            took[name] = take(leases(turn, executions), name)
+        except LeaseHeld:
+            took[name] = None
+        finally:
+            turns.leave(name)
 
-        threads = [threading.Thread(target=contend, args=(name,)) for name in ("a", "b")]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
-        winners = [name for name, run in took.items() if run]
-        holder = leases(dynamodb, executions).holder(SOURCE)
-        assert len(took) == 2
-        assert len(winners) == 1
-        assert holder is not None
-        assert [holder.run_id] == winners
+    threads = [threading.Thread(target=contend, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    winners = [name for name, run in took.items() if run]
+    holder = leases(dynamodb, executions).holder(SOURCE)
+    assert len(took) == 2
+    assert len(winners) == 1
+    assert holder is not None
+    assert [holder.run_id] == winners
 
 
 class Turns:
-    """Lets one of two threads make its next call, in the order of a schedule; then whoever is left."""
+    """Lets one of two threads make its next call, in the order of a schedule; then whoever is left.
+
+    A call runs alone: DynamoDB's are atomic, those of the mock between threads are not.
+    """
 
     def __init__(self, names: tuple[str, str], schedule: list[bool]) -> None:
         self._names, self._schedule = names, list(schedule)
         self._present = set(names)
+        self._busy = False
         self._changed = threading.Condition()
 
-    def wait(self, name: str) -> None:
+    def begin(self, name: str) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._next() in (None, name), timeout=10)
+            if not self._changed.wait_for(lambda: not self._busy and self._next() in (None, name), timeout=60):
+                raise TimeoutError(f"{name} never had its turn")
             if self._schedule:
                 self._schedule.pop(0)
+            self._busy = True
+
+    def end(self) -> None:
+        with self._changed:
+            self._busy = False
             self._changed.notify_all()
 
     def leave(self, name: str) -> None:

@@ -17,6 +17,8 @@ class ChoiceError(ValueError):
 class _Choice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    source: Literal["boston311"] = "boston311"
+
 
 class Simulated(_Choice):
     """Invented requests: `rows` in all, spread evenly over one resource for each of `years`."""
