@@ -44,6 +44,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("_start_query_execution", "_stop_query_execution", "_get_query_results", "_create_named_query"),
     ),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_GLUE_JOB_DEFAULTS", "s3_bucket_name_conflict"),
+    "services.cloudformation.stacks": ("_runs_on_worker_thread",),
     "services.cloudwatch_logs": ("_put_log_events", "_create_log_stream", "_create_log_group"),
     "services.emr": (
         *("_HANDLERS", "_clusters", "_steps", "_make_step", "_run_job_flow", "_cluster_id", "_now_iso", "_group_id"),
@@ -129,6 +130,8 @@ class Emulator:
         `update(physical_id, old, new, stack)` is optional. They run in worker threads and may block."""
         handlers = self.get("services.cloudformation.provisioners", "_RESOURCE_HANDLERS")
         handlers[name] = {"create": create, "delete": delete, **more}
+        blocks = self.get("services.cloudformation.stacks", "_runs_on_worker_thread")
+        self.patch("services.cloudformation.stacks", "_runs_on_worker_thread", lambda kind: kind == name or blocks(kind))
 
     def resource_handlers(self) -> dict[str, dict[str, Any]]:
         """CloudFormation types -> their functions, to wrap a built-in one."""
