@@ -102,45 +102,16 @@ DISTRICTS = (
     District(20, "Boston", "Boston", "02111", "3", "1B", "2", "A1", "3", 3, 42.352, -71.061),
 )
 
-_FIRST = [
-    "Amber",
-    "Birch",
-    "Cobble",
-    "Dory",
-    "Elder",
-    "Fathom",
-    "Gable",
-    "Harrow",
-    "Inlet",
-    "Juniper",
-    "Kestrel",
-    "Lantern",
-    "Mallow",
-    "Nutmeg",
-    "Osprey",
-    "Pewter",
-    "Quarry",
-]
-_SECOND = [
-    "brook",
-    "cote",
-    "dale",
-    "field",
-    "gate",
-    "ham",
-    "hollow",
-    "mere",
-    "mount",
-    "port",
-    "ridge",
-    "side",
-    "stead",
-    "view",
-    "ward",
-    "well",
-    "wick",
-    "wood",
-]
+# fmt: off
+_FIRST = (
+    "Amber", "Birch", "Cobble", "Dory", "Elder", "Fathom", "Gable", "Harrow",
+    "Inlet", "Juniper", "Kestrel", "Lantern", "Mallow", "Nutmeg", "Osprey", "Pewter", "Quarry",
+)
+_SECOND = (
+    "brook", "cote", "dale", "field", "gate", "ham", "hollow", "mere", "mount",
+    "port", "ridge", "side", "stead", "view", "ward", "well", "wick", "wood",
+)
+# fmt: on
 _SUFFIX = ("St", "Ave", "Rd", "Ter", "Pl", "Sq", "Way", "Ct", "Pkwy")
 
 
