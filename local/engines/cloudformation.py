@@ -162,6 +162,21 @@ class Resources:
                 raise
 
 
+def _record_metric_math(emulator: Emulator) -> None:
+    """An alarm over several metrics is kept but never evaluated: the emulator knows alarms over one metric only."""
+    alarm = emulator.resource_handlers()["AWS::CloudWatch::Alarm"]
+    create = alarm["create"]
+
+    def create_alarm(logical: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
+        if "Metrics" not in properties:
+            made: tuple[str, dict[str, Any]] = create(logical, properties, stack)
+            return made
+        name = properties.get("AlarmName") or f"{stack}-{logical}"
+        return name, {"Arn": f"arn:aws:cloudwatch:{emulator.region}:{emulator.account}:alarm:{name}"}
+
+    emulator.resource_handlers()["AWS::CloudWatch::Alarm"] = {**alarm, "create": create_alarm}
+
+
 def install(emulator: Emulator) -> None:
     """Register the types; a bucket that was kept when its stack was deleted may be taken up again by the next deployment."""
     made = Resources(emulator)
@@ -172,4 +187,5 @@ def install(emulator: Emulator) -> None:
     emulator.resource_type("AWS::EC2::FlowLog", made.create_flow_log, made.delete_flow_log)
     emulator.resource_type("AWS::Athena::NamedQuery", made.create_named_query, made.delete_named_query)
     emulator.resource_type("AWS::IAM::ServiceLinkedRole", made.create_service_role, made.delete_service_role)
+    _record_metric_math(emulator)
     emulator.patch("services.cloudformation.provisioners", "s3_bucket_name_conflict", lambda _name: None)
