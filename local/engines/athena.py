@@ -25,6 +25,7 @@ from local.home import read_json, write_json
 ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
 UNFINISHED = ("QUEUED", "RUNNING")
 POLL_SECONDS = 0.05
+HISTORY_SECONDS = 45 * 86400
 Execution = dict[str, Any]
 
 
@@ -38,7 +39,7 @@ def install(emulator: Emulator) -> None:
     emulator.service("athena", engine.handle)
     for operation in ("startQueryExecution", "stopQueryExecution", "getQueryExecution", "getQueryResults"):
         emulator.integration(f"athena:{operation}", engine.task)
-    emulator.on_restored(engine.fail_interrupted)
+    emulator.on_restored(engine.restored)
 
 
 class Athena:
@@ -52,7 +53,7 @@ class Athena:
         self._stopped: set[str] = set()
         self._executions: dict[str, Execution] = {}
         self._results = Results()
-        self._warm = threading.Event()
+        self._clients: dict[tuple[str, str], Any] = {}
         self._operations: dict[str, Callable[[dict[str, Any], Credentials], dict[str, Any]]] = {
             "StartQueryExecution": self._start,
             "StopQueryExecution": self._stop,
@@ -67,7 +68,6 @@ class Athena:
     ) -> tuple[int, dict[str, str], bytes]:
         """ministack's handler of the service; what is not about executions goes on to ministack."""
         operation = self._operations.get(headers.get("x-amz-target", "").rpartition(".")[2])
-        self._warm_up()
         if operation is None:
             forwarded: tuple[int, dict[str, str], bytes] = await self._forward(method, path, headers, body, query)
             return forwarded
@@ -84,11 +84,13 @@ class Athena:
 
     def _warm_up(self) -> None:
         """The first query must not wait for DuckDB's extensions and the SQL parser."""
-        if not self._warm.is_set():
-            self._warm.set()
+
+        def load() -> None:
             from local.engines import athena_worker
 
-            threading.Thread(target=athena_worker.prepare, daemon=True).start()
+            athena_worker.prepare()
+
+        threading.Thread(target=load, daemon=True).start()
 
     # Operations ---------------------------------------------------------------------------------------------------------------
 
@@ -168,7 +170,7 @@ class Athena:
             text = f". Current state: {state}" if state in UNFINISHED else f". Final query state: {state}. {reason}"
             raise Refused(f"Query did not finish successfully{text}")
         try:
-            rows = self._results.read(self._emulator.client("s3", caller), execution)
+            rows = self._results.read(self._client("s3", caller), execution)
         except ClientError as error:
             raise Refused(f"Unable to read the query's results: {error.response['Error'].get('Message')}") from error
         start, size = int(request.get("NextToken") or 0), int(request.get("MaxResults") or 1000)
@@ -176,6 +178,15 @@ class Athena:
         metadata = {"ColumnInfo": [column_info(c) for c in execution["_columns"]]}
         answer: dict[str, Any] = {"UpdateCount": 0, "ResultSet": {"Rows": page, "ResultSetMetadata": metadata}}
         return {**answer, "NextToken": str(start + size)} if start + size < len(rows) else answer
+
+    def _client(self, service: str, caller: Credentials) -> Any:
+        """A client of the caller; making one takes longer than most queries."""
+        key = (service, caller.access_key)
+        if key not in self._clients:
+            if len(self._clients) >= 32:
+                self._clients.clear()
+            self._clients[key] = self._emulator.client(service, caller)
+        return self._clients[key]
 
     # Executions ---------------------------------------------------------------------------------------------------------------
 
@@ -204,24 +215,31 @@ class Athena:
         execution["Status"] = status
         self._keep(execution)
 
-    def fail_interrupted(self) -> None:
-        """A query that a killed process left behind no longer runs."""
+    def restored(self) -> None:
+        """A query that a killed process left behind no longer runs; queries of more than 45 days ago are forgotten, as on AWS."""
+        oldest = time.time() - HISTORY_SECONDS
         for path in self._directory.glob("*.json"):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+                continue
             execution = read_json(path, {})
             if execution.get("Status", {}).get("State") in UNFINISHED:
                 self._end(execution, "FAILED", "GENERIC_INTERNAL_ERROR: The laptop cloud was stopped during the query")
+        self._warm_up()
 
     def _work(self, execution: Execution, caller: Credentials) -> None:
         from local.engines.athena_worker import CutOff, Worker
 
         execution_id = execution["QueryExecutionId"]
         execution["Status"] = {**execution["Status"], "State": "RUNNING"}
-        worker = Worker(self._emulator, caller, execution["QueryExecutionContext"]["Database"].lower(), execution["_cutoff"])
+        database = execution["QueryExecutionContext"]["Database"].lower()
+        catalogue = self._catalogue(caller, database)
+        worker = Worker(self._emulator, caller, catalogue, execution["_cutoff"])
         try:
             columns, rows = worker.run(execution["Query"], lambda c: self._running.__setitem__(execution_id, c))
             execution["Statistics"]["DataScannedInBytes"] = worker.scanned
             execution["_columns"] = [(name, kind.name, list(kind.args) if kind.name == "decimal" else []) for name, kind in columns]
-            self._results.write(self._emulator.client("s3", caller), execution, rows)
+            self._results.write(self._client("s3", caller), execution, rows)
             if execution_id not in self._stopped:
                 self._end(execution, "SUCCEEDED")
         except CutOff as stop:
@@ -240,6 +258,13 @@ class Athena:
         finally:
             self._running.pop(execution_id, None)
             self._stopped.discard(execution_id)
+
+    def _catalogue(self, caller: Credentials, database: str) -> Any:
+        from local.engines.athena_tables import Catalogue
+
+        place = {"AWS_ENDPOINT_URL": self._emulator.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": self._emulator.region}
+        glue, s3 = self._client("glue", caller), self._client("s3", caller)
+        return Catalogue(glue=glue, s3=s3, storage={**place, **caller.environment()}, database=database)
 
     # Step Functions -----------------------------------------------------------------------------------------------------------
 

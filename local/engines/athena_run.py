@@ -83,6 +83,9 @@ def failure(error: Exception) -> AthenaError:
         return AthenaError("NUMERIC_VALUE_OUT_OF_RANGE", first.split(": ", 1)[-1])
     if "More than one row returned" in first:
         return AthenaError("SUBQUERY_MULTIPLE_ROWS", "Scalar sub-query has returned multiple rows")
+    if "HTTP 403" in message or "AccessDenied" in message or "lacked the necessary privileges" in message:
+        reason = next((line for line in message.splitlines() if line.startswith("AccessDenied")), first)
+        return AthenaError("PERMISSION_DENIED", f"Access Denied: {reason}")
     if "Interrupt" in type(error).__name__ or first.startswith("INTERRUPT"):
         return AthenaError("USER_CANCELED", "Query was cancelled by user")
     return AthenaError("GENERIC_INTERNAL_ERROR", first)

@@ -99,6 +99,8 @@ class Catalogue:
         from deltalake.exceptions import DeltaError
 
         location = location.rstrip("/")
+        if not location.startswith("s3://"):
+            raise AthenaError("DELTA_LAKE_INVALID_TABLE", f"The location '{location}' is not in S3")
         try:
             schema = json.loads(DeltaTable(location, storage_options=self._storage).schema().to_json())
         except (DeltaError, OSError) as error:
@@ -218,10 +220,12 @@ def _reader(kind: str, files: list[str], columns: list[tuple[str, Type]], entry:
         escape = options.get("escapeChar", "\\")
     else:
         separator, mark, escape = options.get("field.delim", options.get("delimiter", "\x01")), "", ""
+    # An empty field is an empty text in Hive; only LazySimpleSerDe knows a mark for NULL.
+    null = "\\N" if kind == "text" else "\x01NULL\x01"
     skip = int(options.get("skip.header.line.count", 0))
     return (
         f"read_csv({listed}, auto_detect = false, header = false, columns = {{{shape}}}, delim = {text(separator)}, "
-        f"quote = {text(mark)}, escape = {text(escape)}, skip = {skip}, null_padding = true, strict_mode = false)"
+        f"quote = {text(mark)}, escape = {text(escape)}, nullstr = {text(null)}, skip = {skip}, null_padding = true, strict_mode = false)"
     )
 
 
@@ -233,7 +237,7 @@ def _read_as(kind: str, name: str, wanted: Type) -> str:
     if kind == "json":
         return column
     if wanted.name in ("varchar", "char"):
-        return column if kind == "csv" else f"CASE WHEN {column} = '\\N' THEN NULL ELSE {column} END"
+        return column
     if wanted.name in ("array", "map", "row"):
         raise unsupported(f"Column '{name}' of type {wanted} in a text file")
     value = column if kind == "text" else f"CASE WHEN {column} <> '' THEN {column} END"

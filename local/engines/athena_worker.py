@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -21,9 +20,10 @@ from local.engines.athena_tables import Catalogue
 from local.engines.athena_types import VARCHAR, AthenaError, Type, text
 
 WATCH_SECONDS = 0.25
-# Loading the Delta extension takes 0.4 s: the next connection is made while nobody waits.
-_ready: queue.Queue[Any] = queue.Queue(maxsize=1)
-_making = threading.Lock()
+IDLE_CONNECTIONS = 2
+# Loading the Delta extension takes 0.4 s: connections are used again, with another secret. Nothing else is kept in them.
+_idle: list[Any] = []
+_guard = threading.Lock()
 
 _SCANNED = """SELECT coalesce(sum(CAST(response.headers['Content-Length'] AS BIGINT)), 0)
 FROM duckdb_logs_parsed('HTTP') WHERE request.type = 'GET'"""
@@ -34,46 +34,52 @@ class CutOff(Exception):
 
 
 def prepare() -> None:
-    """Make a connection for the next query unless one is ready."""
-    with _making:
-        if _ready.empty():
-            _ready.put(_connection())
+    """Make a connection for the first query."""
+    _give(_connection())
 
 
 def _connection() -> Any:
+    """Extensions are loaded and the log of requests is on; after that no file and no setting can be reached."""
     connection = athena_run.connect()
     for name in ("httpfs", "delta"):
         package = import_module(f"duckdb_extension_{name}")
         found = next(Path(str(package.__file__)).parent.glob(f"extensions/*/{name}.duckdb_extension"))
         connection.execute(f"LOAD {text(str(found))}")
-    connection.execute("SET httpfs_connection_caching = true")
+    # Not one caller's data for the next one, and bytes counted anew in every query.
+    connection.execute("SET enable_external_file_cache = false")
+    connection.execute("SET allow_persistent_secrets = false")
     connection.execute("CALL enable_logging('HTTP')")
+    connection.execute("CREATE SECRET caller (TYPE s3)")
+    athena_run.lock(connection)
     return connection
 
 
 def _take() -> Any:
-    with _making:
-        connection = _ready.get() if not _ready.empty() else _connection()
-    threading.Thread(target=prepare, daemon=True).start()
-    return connection
+    with _guard:
+        if _idle:
+            return _idle.pop()
+    return _connection()
+
+
+def _give(connection: Any) -> None:
+    connection.execute("CREATE OR REPLACE SECRET caller (TYPE s3)")
+    connection.execute("CALL truncate_duckdb_logs()")
+    with _guard:
+        if len(_idle) < IDLE_CONNECTIONS:
+            _idle.append(connection)
+            return
+    connection.close()
 
 
 class Worker:
     """Runs a statement as somebody. scanned: bytes read from tables so far; cutoff: how many are allowed, None for any."""
 
-    def __init__(self, emulator: Emulator, caller: Credentials, database: str, cutoff: int | None) -> None:
+    def __init__(self, emulator: Emulator, caller: Credentials, catalogue: Catalogue, cutoff: int | None) -> None:
         self._emulator = emulator
         self._caller = caller
+        self._catalogue = catalogue
         self._cutoff = cutoff
         self.scanned = 0
-        storage = {
-            "AWS_ENDPOINT_URL": emulator.endpoint,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_REGION": emulator.region,
-            **caller.environment(),
-        }
-        glue, s3 = emulator.client("glue", caller), emulator.client("s3", caller)
-        self._catalogue = Catalogue(glue=glue, s3=s3, storage=storage, database=database)
 
     def run(self, sql: str, started: Callable[[Any], None]) -> tuple[list[tuple[str, Type]], list[list[str | None]]]:
         """Columns and printed rows. started: is given the connection, to interrupt it.
@@ -84,17 +90,24 @@ class Worker:
         if shown:
             return [(n, VARCHAR) for n in shown[0]], [list(row) for row in shown[1]]
         explained = _explained(sql)
+        query = self._translate(explained or sql)
         connection = _take()
         started(connection)
+        unharmed = False
         try:
             self._let_in(connection)
-            query = self._translate(explained or sql)
             if explained:
-                return [("Query Plan", VARCHAR)], _plan(connection, query)
-            names = [(n if n else f"_col{i}", t) for i, (n, t) in enumerate(query.columns)]
-            return names, self._watched(connection, query)
+                columns, rows = [("Query Plan", VARCHAR)], _plan(connection, query)
+            else:
+                columns = [(n if n else f"_col{i}", t) for i, (n, t) in enumerate(query.columns)]
+                rows = self._watched(connection, query)
+            unharmed = True
+            return columns, rows
         finally:
-            connection.close()
+            if unharmed:
+                _give(connection)
+            else:
+                connection.close()
 
     def _translate(self, sql: str) -> Query:
         tree = parse(sql.strip().rstrip(";"))
@@ -103,14 +116,12 @@ class Worker:
         return Queries(sql, self._catalogue).query(tree, Scope())
 
     def _let_in(self, connection: Any) -> None:
-        """The caller's credentials, and then no way to others, to files or to settings."""
         token = f"SESSION_TOKEN {text(self._caller.token)}, " if self._caller.token else ""
         connection.execute(
-            f"CREATE SECRET (TYPE s3, KEY_ID {text(self._caller.access_key)}, SECRET {text(self._caller.secret_key)}, {token}"
-            f"REGION {text(self._emulator.region)}, ENDPOINT {text(self._emulator.endpoint.removeprefix('http://'))}, "
-            "URL_STYLE 'path', USE_SSL false)"
+            f"CREATE OR REPLACE SECRET caller (TYPE s3, KEY_ID {text(self._caller.access_key)}, "
+            f"SECRET {text(self._caller.secret_key)}, {token}REGION {text(self._emulator.region)}, "
+            f"ENDPOINT {text(self._emulator.endpoint.removeprefix('http://'))}, URL_STYLE 'path', USE_SSL false)"
         )
-        athena_run.lock(connection)
 
     def _watched(self, connection: Any, query: Query) -> list[list[str | None]]:
         over, done = threading.Event(), threading.Event()
