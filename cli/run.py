@@ -13,7 +13,7 @@ from cli.environment import Environment
 from cli.errors import LakeError
 from cli.follow import Follower
 from cli.output import emit_json, report_table
-from lake.jobs import JOBS, source_tables
+from lake.jobs import JOBS, NOTHING, source_tables
 
 SOURCES = sorted({job.source for job in JOBS.values()})
 FORMATS = click.Choice(["table", "json"])
@@ -28,7 +28,7 @@ FORMATS = click.Choice(["table", "json"])
     help="Laptop only: what the source serves. A directory of files, a simulation from a seed, or the real service.",
 )
 @click.option("--only", type=click.Choice(["ingest", "silver", "gold"]), help="One step alone.")
-@click.option("--accept", default="", metavar="RUN_ID", help="Release what that run refused.")
+@click.option("--accept", default=NOTHING, metavar="RUN_ID", help="Release what that run refused.")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.pass_obj
 def run(env: str, source: str, origin: str | None, only: str | None, accept: str, form: str) -> None:
@@ -55,7 +55,7 @@ def submit(env: str, name: str, wait: bool, params: tuple[str, ...], form: str) 
     environment = Environment.open(env)
     parameters = dict(_pair(text) for text in params)
     wanted = JOBS[name]
-    body = {"only": wanted.step, "accept": "", "parameters": parameters}
+    body = {"only": wanted.step, "accept": NOTHING, "parameters": parameters}
     if wait:
         sys.exit(_execute(environment, wanted.source, body, form=form))
     run_id = _start(environment, wanted.source, body)

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 Step = Literal["silver", "gold"]
 
+# "no run" as the value of `accept`: an empty text does not survive as an argument on every service's command line.
+NOTHING = "-"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -56,7 +59,7 @@ def source_tables(source: str) -> tuple[str, ...]:
 class Arguments:
     """What every job is given.
 
-    bronze, silver, gold: addresses of the buckets, "s3://name"; accept: run whose refused objects are released, or "";
+    bronze, silver, gold: addresses of the buckets, "s3://name"; accept: run whose refused objects are released, or None;
     parameters: what a person may set for one run, by name, as text.
     """
 
@@ -65,7 +68,7 @@ class Arguments:
     bronze: str
     silver: str
     gold: str
-    accept: str
+    accept: str | None
     parameters: dict[str, str]
 
 
@@ -88,4 +91,5 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser.error(f"--parameters is not JSON: {error}")
     if not isinstance(parameters, dict) or not all(isinstance(value, str) for value in parameters.values()):
         parser.error('--parameters must be a JSON object of texts, e.g. {"min_delay_days": "7"}')
-    return Arguments(**{**values, "parameters": parameters})
+    accept = None if values["accept"] == NOTHING else values["accept"]
+    return Arguments(**{**values, "accept": accept, "parameters": parameters})

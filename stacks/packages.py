@@ -156,7 +156,7 @@ def _is_needed(parts: Iterable[str]) -> bool:
         return False  # resources; the kernel makes clients
     if first == "botocore" and rest[:1] == ["data"]:
         return len(rest) == 2 or rest[1] in _JOB_SERVICES
-    return not (first == "botocore" and rest[:1] == ["docs"])
+    return True
 
 
 def main() -> None:
