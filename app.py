@@ -1,10 +1,14 @@
 """Settings -> stacks -> checks. No credentials, no network, no account: `cdk synth -c env=local|dev|prod|everything`."""
 
+from typing import Any
+
 from aws_cdk import App, Aws, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from lake.names import PROJECT
+from lake.odcs import load_all
 from lake.settings import load
+from stacks.access import Access
 from stacks.boston311 import Boston311
 from stacks.foundation import Foundation
 
@@ -13,8 +17,11 @@ def build(app: App) -> None:
     """All stacks of the environment that the context names."""
     settings = load(app.node.try_get_context("env") or "local")
     names = settings.names(account=Aws.ACCOUNT_ID)
-    foundation = Foundation(app, names.stack("foundation"), settings=settings, names=names)
-    Boston311(app, names.stack("boston311"), settings=settings, names=names, foundation=foundation)
+    contracts = load_all()
+    foundation = Foundation(app, names.stack("foundation"), settings=settings, names=names, contracts=contracts)
+    upon: dict[str, Any] = {"settings": settings, "names": names, "contracts": contracts, "foundation": foundation}
+    Boston311(app, names.stack("boston311"), **upon)
+    Access(app, names.stack("access"), **upon)
     Tags.of(app).add("project", PROJECT)
     Tags.of(app).add("environment", settings.env)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))

@@ -1,24 +1,26 @@
 """Boston 311: portal -> bronze (Lambda) -> silver (Glue) -> gold (EMR) -> catalogue (crawlers), in one state machine."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aws_cdk import Aws, Duration, Stack, TimeZone
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as targets
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from lake.jobs import JOBS, source_tables
+from lake.contracts import Contract
+from lake.jobs import JOBS, NOTHING, source_tables
 from lake.names import RUNS_PREFIX, Layer, Names, ledger_prefix
-from lake.odcs import load_all
 from lake.settings import Settings
 from stacks.constructs.delta_crawler import DeltaCrawler
 from stacks.constructs.emr_step import EmrStep
 from stacks.constructs.glue_job import GlueJob
 from stacks.constructs.job_code import JobCode
-from stacks.constructs.permissions import acknowledge, allow
+from stacks.constructs.permissions import allow
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.source_machine import SourceMachine
 from stacks.constructs.tables import table_names
@@ -34,13 +36,21 @@ class Boston311(Stack):
     """machine: the source's state machine."""
 
     def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, names: Names, foundation: Foundation, **stack: Any
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        names: Names,
+        contracts: Mapping[str, Contract],
+        foundation: Foundation,
+        **stack: Any,
     ) -> None:
         super().__init__(scope, id, description="Boston 311 service requests", **stack)
         self._settings, self._names, self._foundation = settings, names, foundation
-        contracts = [load_all()[table] for table in source_tables(SOURCE)]
-        self._silver_contracts = [contract for contract in contracts if contract.layer == "silver"]
-        self._gold_contracts = [contract for contract in contracts if contract.layer == "gold"]
+        written = [contracts[table] for table in source_tables(SOURCE)]
+        self._silver_contracts = [contract for contract in written if contract.layer == "silver"]
+        self._gold_contracts = [contract for contract in written if contract.layer == "gold"]
         code = JobCode(self, "JobCode")
         silver, gold = self._silver(code), self._gold(code)
         ingest = self._ingest()
@@ -135,11 +145,11 @@ class Boston311(Stack):
         each = sfn.Map(self, "Fetch each", items_path="$.resources", item_selector=event, max_concurrency=FETCHES_AT_ONCE)
         fetch = tasks.LambdaInvoke(self, "Fetch", lambda_function=function, payload_response_only=True)
         for task in (discover, fetch):
-            # The Lambda has its own quick retries; these are for a portal that is away for minutes.
+            # The Lambda has its own quick retries; these are for a portal that is away for a minute, or a Lambda that died.
             task.add_retry(
-                errors=["PortalUnavailable", "Truncated", "Lambda.TooManyRequestsException"],
-                interval=Duration.seconds(60),
-                max_attempts=3,
+                errors=["PortalUnavailable", "Truncated", "Lambda.TooManyRequestsException", "Lambda.Unknown"],
+                interval=Duration.seconds(30),
+                max_attempts=2,
                 backoff_rate=2,
                 jitter_strategy=sfn.JitterType.FULL,
             )
@@ -165,7 +175,7 @@ class Boston311(Stack):
         self._allow_parts(role)
         return step
 
-    def _allow_parts(self, role: Any) -> None:
+    def _allow_parts(self, role: iam.Role) -> None:
         """A job leaves its part of the run's report, and looks whether a first attempt left it already."""
         bronze = self._foundation.buckets["bronze"]
         bronze.allow_read(role, prefixes=[RUN_PARTS_PREFIX])
@@ -184,6 +194,10 @@ class Boston311(Stack):
 
     def _schedule(self, at: str) -> None:
         hour, _, minute = at.partition(":")
+        service = iam.ServicePrincipal(
+            "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+        )
+        role = iam.Role(self, "ScheduleRole", role_name=self._names.role(f"{SOURCE}-schedule"), assumed_by=service)
         scheduler.Schedule(
             self,
             "Schedule",
@@ -192,6 +206,7 @@ class Boston311(Stack):
             schedule=scheduler.ScheduleExpression.cron(time_zone=TIME_ZONE, hour=str(int(hour)), minute=str(int(minute))),
             target=targets.StepFunctionsStartExecution(
                 self.machine,
-                input=scheduler.ScheduleTargetInput.from_object({"only": "all", "accept": "", "parameters": {}}),
+                role=role,
+                input=scheduler.ScheduleTargetInput.from_object({"only": "all", "accept": NOTHING, "parameters": {}}),
             ),
         )

@@ -3,6 +3,7 @@
 Nothing here belongs to a source; it is created once and, by default, outlives everything.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from aws_cdk import Duration, Stack
@@ -10,8 +11,8 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_glue as glue
 from constructs import Construct
 
+from lake.contracts import Contract
 from lake.names import BUCKETS, LAYERS, Bucket, Names
-from lake.odcs import load_all
 from lake.settings import Settings
 from stacks.constructs.emr_cluster import EmrCluster
 from stacks.constructs.json_table import JsonTable
@@ -34,7 +35,9 @@ _LIFE: dict[Bucket, tuple[int | None, int | None]] = {
 class Foundation(Stack):
     """buckets and databases by name, lease_table, notifications, network, cluster."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings, names: Names, **stack: Any) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, names: Names, contracts: Mapping[str, Contract], **stack: Any
+    ) -> None:
         super().__init__(scope, id, description="Buckets, catalogue, network, lease and topics", **stack)
         removal = removal_policy(self, settings=settings)
         logs = LakeBucket(
@@ -70,7 +73,7 @@ class Foundation(Stack):
             )
             for layer in LAYERS
         }
-        runs = JsonTable(self, "Runs", contract=load_all()["bronze.runs"], names=names)
+        runs = JsonTable(self, "Runs", contract=contracts["bronze.runs"], names=names)
         runs.node.add_dependency(self.databases["bronze"])
         self.lease_table = dynamodb.Table(
             self,

@@ -47,6 +47,7 @@ def _crawl(scope: Construct, *, crawlers: Sequence[DeltaCrawler]) -> sfn.Chain:
             service="glue",
             action=action,
             parameters={"Name": sfn.JsonPath.string_at("$.name")},
+            iam_action=f"glue:{action[0].upper()}{action[1:]}",
             iam_resources=addresses,
             result_path=result_path,
         )

@@ -128,7 +128,7 @@ class EmrCluster(Construct):
         )
         acknowledge(cluster, "AwsSolutions-EMR4", because="The disks are encrypted; the rule looks above EncryptionConfiguration.")
         acknowledge(
-            cluster, "AwsSolutions-EMR5", because="One subnet without a way in; certificates would have to be made and renewed."
+            cluster, "AwsSolutions-EMR5", because="One subnet without a way in; certificates would need making and renewing."
         )
         acknowledge(cluster, "AwsSolutions-EMR6", because="Nobody logs in: no key pair is the safest key pair.")
         return cluster
@@ -168,8 +168,15 @@ class EmrCluster(Construct):
     def _allow_key(self, role: iam.Role, key: kms.IKey) -> None:
         allow(
             role,
-            actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:DescribeKey"]
-            + ["kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"],
+            actions=[
+                "kms:Encrypt",
+                "kms:Decrypt",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+                "kms:DescribeKey",
+                "kms:GenerateDataKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+            ],
             resources=[key.key_arn],
         )
         grants = {"Bool": {"kms:GrantIsForAWSResource": "true"}}

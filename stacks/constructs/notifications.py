@@ -9,6 +9,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from lake.names import Names
+from stacks.constructs.permissions import allow
 
 _OWN_ACCOUNT = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 Outcome = Literal["successes", "failures"]
@@ -24,6 +25,7 @@ class Notifications(Construct):
             for outcome in get_args(Outcome)
         }
         self.successes, self.failures = topics["successes"], topics["failures"]
+        self._key = key
         self.failures.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
@@ -33,6 +35,11 @@ class Notifications(Construct):
             )
         )
 
+    def allow_publish(self, role: iam.Role) -> None:
+        """Both topics, and their key: without it a message is refused."""
+        allow(role, actions=["sns:Publish"], resources=[self.successes.topic_arn, self.failures.topic_arn])
+        allow(role, actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[self._key.key_arn])
+
 
 def service_key(scope: Construct, id: str, *, alias: str, removal_policy: RemovalPolicy) -> kms.Key:
     """The one customer key, for what cannot do with S3's own: topics that alarms publish to, and the disks of clusters."""
@@ -41,7 +48,7 @@ def service_key(scope: Construct, id: str, *, alias: str, removal_policy: Remova
         iam.PolicyStatement(
             # An alarm cannot publish to a topic under the AWS managed key, whose policy nobody can change.
             principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
             resources=["*"],
             conditions=_OWN_ACCOUNT,
         )

@@ -4,7 +4,7 @@
                   any error of any task: Finish as failed - Tell - Failed, with the error of the task that failed first
                   the lease is held:     Refused, at once
 
-Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"", "parameters": {...}}, each with a default.
+Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"-", "parameters": {...}}, each with a default.
 The stages are handed in, so every source has the same machine.
 """
 
@@ -21,6 +21,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
+from lake.jobs import NOTHING
 from lake.names import Names
 from lake.settings import Settings
 from stacks.constructs.catalogue import catalogue
@@ -62,22 +63,22 @@ class SourceMachine(Construct):
         self._source, self._control, self._notifications = source, control, notifications
         self._failed_way = self._finish_failed()
         begin = self._begin(crawlers)
-        stages = {
-            "ingest": sfn.Parallel(self, "Ingest", result_path="$.ingest").branch(ingest),
-            "silver": self._silver(silver),
-            "gold": sfn.Parallel(self, "Gold", result_path=sfn.JsonPath.DISCARD).branch(gold.entry),
-            "catalogue": catalogue(self, crawlers=crawlers),
-        }
-        for stage in stages.values():
+        ingestion = sfn.Parallel(self, "Ingest", result_path="$.ingest").branch(ingest)
+        silver_run = self._silver(silver)
+        gold_run = sfn.Parallel(self, "Gold", result_path=sfn.JsonPath.DISCARD).branch(gold.entry)
+        crawl = catalogue(self, crawlers=crawlers)
+        stages: tuple[sfn.Parallel | sfn.Map | sfn.TaskStateBase, ...] = (ingestion, silver_run, gold_run, crawl)
+        for stage in stages:
             stage.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
         finish = self._finish_succeeded()
-        stages["catalogue"].next(finish)
-        stages["gold"].next(stages["catalogue"])
-        stages["silver"].next(self._unless("silver", then=stages["catalogue"], otherwise=stages["gold"]))
-        stages["ingest"].next(self._unless("ingest", then=finish, otherwise=stages["silver"]))
-        begin.next(self._route(stages))
+        crawl.next(finish)
+        gold_run.next(crawl)
+        silver_run.next(self._after("silver", only=crawl, otherwise=gold_run))
+        ingestion.next(self._after("ingest", only=finish, otherwise=silver_run))
+        begin.next(self._route(ingest=ingestion, silver=silver_run, gold=gold_run))
         self.machine = self._machine(begin, timeout=timeout, names=names, settings=settings)
         gold.allow_control(self.role)
+        notifications.allow_publish(self.role)
         for function in (control, *functions):
             finding = f"AwsSolutions-IAM5[Resource::{address(self, function.function_arn)}:*]"
             acknowledge(self.role, finding, because="The wildcard stands for the versions of one function.")
@@ -89,7 +90,7 @@ class SourceMachine(Construct):
             self,
             "Input",
             parameters={
-                "defaults": {"only": "all", "accept": "", "parameters": {}},
+                "defaults": {"only": "all", "accept": NOTHING, "parameters": {}},
                 "input.$": "$",
                 "fixed": {"ingest": [[]], "crawlers": [{"layer": c.layer, "name": c.name} for c in crawlers]},
             },
@@ -102,17 +103,16 @@ class SourceMachine(Construct):
         begin.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
         return given.next(complete).next(begin)
 
-    def _route(self, stages: dict[str, sfn.State]) -> sfn.Choice:
+    def _route(self, *, ingest: sfn.State, silver: sfn.State, gold: sfn.State) -> sfn.Choice:
         cause = "States.Format('only is {}; it can be all, ingest, silver or gold', $.only)"
         unknown = sfn.Pass(self, "Unknown stage", parameters={"Error": "UnknownStage", "Cause.$": cause}, result_path="$.error")
         route = sfn.Choice(self, "Where to begin")
-        route.when(_only("all"), stages["ingest"])
-        for stage in ("ingest", "silver", "gold"):
-            route.when(_only(stage), stages[stage])
+        route.when(sfn.Condition.or_(_only("all"), _only("ingest")), ingest)
+        route.when(_only("silver"), silver).when(_only("gold"), gold)
         return route.otherwise(unknown.next(self._failed_way))
 
-    def _unless(self, stage: str, *, then: sfn.IChainable, otherwise: sfn.IChainable) -> sfn.Choice:
-        return sfn.Choice(self, f"Only {stage}?").when(_only(stage), then).otherwise(otherwise)
+    def _after(self, stage: str, *, only: sfn.IChainable, otherwise: sfn.IChainable) -> sfn.Choice:
+        return sfn.Choice(self, f"Only {stage}?").when(_only(stage), only).otherwise(otherwise)
 
     def _silver(self, job: glue.IJob) -> tasks.GlueStartJobRun:
         run = tasks.GlueStartJobRun(
@@ -233,14 +233,14 @@ class SourceMachine(Construct):
 
     def _alarm(self, topic: sns.ITopic) -> None:
         """For runs that cannot report themselves: a timed out or aborted execution enters no further state."""
-        period = {"period": Duration.minutes(5), "statistic": "Sum"}
+        period = Duration.minutes(5)
         unreported = cloudwatch.MathExpression(
             expression="timed_out + aborted",
             using_metrics={
-                "timed_out": self.machine.metric_timed_out(**period),
-                "aborted": self.machine.metric_aborted(**period),
+                "timed_out": self.machine.metric_timed_out(period=period, statistic="Sum"),
+                "aborted": self.machine.metric_aborted(period=period, statistic="Sum"),
             },
-            period=Duration.minutes(5),
+            period=period,
         )
         alarm = unreported.create_alarm(
             self,
