@@ -308,5 +308,3 @@ def _statement_type(sql: str) -> str:
     if first in ("create", "drop", "alter", "msck"):
         return "DDL"
     return "UTILITY" if first in ("show", "describe", "desc", "explain") else "DML"
-
-

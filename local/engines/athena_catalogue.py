@@ -16,7 +16,22 @@ _NAME = r"(?:(?P<db>[`\"]?[\w$]+[`\"]?)\.)?(?P<table>[`\"]?[\w$]+[`\"]?)"
 _IN = r"(?:\s+(?:IN|FROM)\s+(?P<db>[`\"]?[\w$]+[`\"]?))?"
 _LIKE = r"(?:\s+(?:LIKE\s+)?'(?P<like>[^']*)')?"
 # Statements that Athena has and the laptop has not; the catalogue belongs to the stacks and to the crawlers.
-_ELSEWHERE = "create drop alter msck insert delete update merge unload optimize vacuum prepare execute deallocate".split()
+_ELSEWHERE = [
+    "create",
+    "drop",
+    "alter",
+    "msck",
+    "insert",
+    "delete",
+    "update",
+    "merge",
+    "unload",
+    "optimize",
+    "vacuum",
+    "prepare",
+    "execute",
+    "deallocate",
+]
 
 Answer = tuple[list[str], list[list[str]]]
 
@@ -98,7 +113,7 @@ _STATEMENTS: list[tuple[str, Callable[[dict[str, str], Catalogue], Answer]]] = [
     (rf"SHOW (?:DATABASES|SCHEMAS){_LIKE}", _databases),
     (rf"SHOW TABLES{_IN}{_LIKE}", _tables),
     (rf"SHOW COLUMNS (?:IN|FROM) {_NAME}", _columns),
-    (rf"SHOW COLUMNS (?:IN|FROM) (?P<table>[`\"]?\w+[`\"]?) (?:IN|FROM) (?P<db>[`\"]?\w+[`\"]?)", _columns),
+    (r"SHOW COLUMNS (?:IN|FROM) (?P<table>[`\"]?\w+[`\"]?) (?:IN|FROM) (?P<db>[`\"]?\w+[`\"]?)", _columns),
     (rf"SHOW PARTITIONS {_NAME}", _partitions),
     (rf"SHOW CREATE TABLE {_NAME}", _create_table),
     (rf"SHOW TBLPROPERTIES {_NAME}", _properties),

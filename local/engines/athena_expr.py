@@ -178,7 +178,7 @@ def _cast_sql(ex: Ex, to: Type, safe: bool, position: Position) -> str:
         return _from_json(ex, to, word, position)
     if to.name == "json" and _plain(given):
         return f"to_json({ex.sql})"
-    if given.name == "boolean" and to.number or given.number and to.name == "boolean":
+    if (given.name == "boolean" and to.number) or (given.number and to.name == "boolean"):
         return f"{word}({ex.sql} AS {duck(to)})"
     times = ("date", "timestamp", "timestamp with time zone")
     if given.name in times and to.name in times:
@@ -188,7 +188,9 @@ def _cast_sql(ex: Ex, to: Type, safe: bool, position: Position) -> str:
         return _cast_nested(ex, to, safe, position)
     if given.name == to.name == "row" and len(given.args) == len(to.args):
         fields = zip(row_fields(given), row_fields(to), strict=True)
-        parts = [f'"{m}" := {cast(Ex(f"struct_extract({ex.sql}, {text(n)})", g), t, safe, position).sql}' for (n, g), (m, t) in fields]
+        parts = [
+            f'"{m}" := {cast(Ex(f"struct_extract({ex.sql}, {text(n)})", g), t, safe, position).sql}' for (n, g), (m, t) in fields
+        ]
         return f"CASE WHEN {ex.sql} IS NULL THEN NULL ELSE struct_pack({', '.join(parts)}) END"
     raise AthenaError("TYPE_MISMATCH", f"Cannot cast {given} to {to}", position)
 
@@ -223,7 +225,7 @@ def _from_text(ex: Ex, to: Type, safe: bool, position: Position) -> str:
 
 
 def _from_json(ex: Ex, to: Type, word: str, position: Position) -> str:
-    if to.name == "array" and not to.args[0].args or to.name == "map" and to.args[0] == VARCHAR:
+    if (to.name == "array" and not to.args[0].args) or (to.name == "map" and to.args[0] == VARCHAR):
         return f"{word}({ex.sql} AS {duck(to)})"
     if to.name in ("bigint", "integer", "double", "boolean", "decimal", "smallint", "tinyint", "real"):
         return f"{word}(json_extract_string({ex.sql}, '$') AS {duck(to)})"
@@ -261,7 +263,9 @@ def as_text(ex: Ex, position: Position) -> Ex:
     if kind.name == "json":
         scalar = f"json_type({ex.sql}) NOT IN ('OBJECT', 'ARRAY')"
         failing = fails("INVALID_CAST_ARGUMENT: Cannot cast json object or array to varchar", kind=VARCHAR)
-        return Ex(f"CASE WHEN {scalar} THEN json_extract_string({ex.sql}, '$') WHEN {ex.sql} IS NOT NULL THEN {failing} END", VARCHAR)
+        return Ex(
+            f"CASE WHEN {scalar} THEN json_extract_string({ex.sql}, '$') WHEN {ex.sql} IS NOT NULL THEN {failing} END", VARCHAR
+        )
     if kind.name in ("varbinary", "array", "map", "row"):
         raise AthenaError("TYPE_MISMATCH", f"Cannot cast {kind} to varchar", position)
     raise unsupported(f"Casting {kind} to varchar", position)

@@ -226,7 +226,7 @@ _TIMES = ("date", "timestamp", "timestamp with time zone")
 
 def _unit(call: Call, kind: Type) -> str:
     unit = str(call.literal(0, "unit")).lower()
-    if unit not in _UNITS or kind.name == "date" and unit in _UNITS[:4]:
+    if unit not in _UNITS or (kind.name == "date" and unit in _UNITS[:4]):
         raise AthenaError("INVALID_FUNCTION_ARGUMENT", f"'{unit}' is not a valid {kind.name.upper()} field", call.position)
     return unit
 
@@ -538,7 +538,9 @@ def _sum(call: Call) -> Aggregate:
     call.count(1)
     ex, kind = call.args[0], call.args[0].type
     if kind.whole:
-        return Aggregate("sum", [ex.sql], BIGINT, "CAST({} AS BIGINT)") if call.name == "sum" else Aggregate("avg", [ex.sql], DOUBLE)
+        return (
+            Aggregate("sum", [ex.sql], BIGINT, "CAST({} AS BIGINT)") if call.name == "sum" else Aggregate("avg", [ex.sql], DOUBLE)
+        )
     if kind.name == "decimal":
         result = decimal_type(38, kind.args[1]) if call.name == "sum" else kind
         return Aggregate(call.name, [ex.sql], result, f"CAST({{}} AS {duck(result)})")
@@ -557,7 +559,7 @@ def _percentile(call: Call) -> Aggregate:
     kind = ex.type if ex.type.whole or ex.type == REAL else DOUBLE
     values = f"CAST({ex.sql} AS DOUBLE)"
     if share.type.name == "array":
-        rounded = f"round(q)" if kind.whole else "q"
+        rounded = "round(q)" if kind.whole else "q"
         post = f"list_transform({{}}, lambda q: CAST({rounded} AS {duck(kind)}))"
         return Aggregate("quantile_cont", [values, f"CAST({share.sql} AS DOUBLE[])"], array(kind), post)
     post = f"CAST({'round({})' if kind.whole else '{}'} AS {duck(kind)})"
@@ -580,26 +582,192 @@ def window(call: Call) -> Aggregate:
 
 # Functions that Athena has and the laptop does not translate (Trino documentation, "List of functions").
 TRINO_ONLY = frozenset(
-    """approx_most_frequent approx_set array_except array_intersect array_union arrays_overlap bar beta_cdf bing_tile bit_count
-    bitwise_left_shift bitwise_right_shift bitwise_right_shift_arithmetic bitwise_xor_agg cast char2hexint checksum classify color
-    combinations concat_ws contains_sequence convex_hull_agg cosine_distance cosine_similarity crc32 current_date date_add
-    empty_approx_set entropy evaluate_classifier_predictions euclidean_distance features format format_number from_base from_base32
-    from_base64url from_big_endian_32 from_big_endian_64 from_encoded_polyline from_geojson_geometry from_ieee754_32
-    from_ieee754_64 from_iso8601_timestamp_nanos from_unixtime_nanos geometric_mean great_circle_distance grouping hash_counts
-    hmac_md5 hmac_sha1 hmac_sha256 hmac_sha512 human_readable_seconds index intersection_cardinality inverse_beta_cdf
-    inverse_normal_cdf is_json_scalar jaccard_index json_array json_array_contains json_array_get json_exists json_format json_object
-    json_query json_size json_table json_value kurtosis learn_classifier learn_libsvm_classifier learn_regressor line_locate_point
-    listagg ln_gamma localtime luhn_check make_set_digest map_agg map_concat map_entries map_from_entries map_union map_zip_with
-    merge merge_set_digest multimap_agg multimap_from_entries murmur3 ngrams normal_cdf normalize numeric_histogram objectid_timestamp
-    parse_data_size parse_duration parse_presto_data_size qdigest_agg quantile_at_value quantiles_at_values reduce_agg regexp_position
-    regress regr_avgx regr_avgy regr_count regr_r2 regr_sxx regr_sxy regr_syy render rgb sequence_contains sha512 shuffle simplify_geometry
-    skewness soundex spooky_hash_v2_32 spooky_hash_v2_64 split_to_map split_to_multimap st_area st_asbinary st_astext st_contains
-    st_distance st_geometryfromtext st_intersects st_point st_within st_x st_y tdigest_agg timestamp_objectid timezone timezone_hour
-    timezone_minute to_base to_base32 to_base64url to_big_endian_32 to_big_endian_64 to_encoded_polyline to_geojson_geometry
-    to_ieee754_32 to_ieee754_64 to_milliseconds trim_array url_decode url_encode url_extract_fragment url_extract_host
-    url_extract_parameter url_extract_path url_extract_port url_extract_protocol url_extract_query value_at_quantile
-    values_at_quantiles version width_bucket wilson_interval_lower wilson_interval_upper word_stem xxhash64 zip""".split()
+    [
+        "approx_most_frequent",
+        "approx_set",
+        "array_except",
+        "array_intersect",
+        "array_union",
+        "arrays_overlap",
+        "bar",
+        "beta_cdf",
+        "bing_tile",
+        "bit_count",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "bitwise_right_shift_arithmetic",
+        "bitwise_xor_agg",
+        "cast",
+        "char2hexint",
+        "checksum",
+        "classify",
+        "color",
+        "combinations",
+        "concat_ws",
+        "contains_sequence",
+        "convex_hull_agg",
+        "cosine_distance",
+        "cosine_similarity",
+        "crc32",
+        "current_date",
+        "date_add",
+        "empty_approx_set",
+        "entropy",
+        "evaluate_classifier_predictions",
+        "euclidean_distance",
+        "features",
+        "format",
+        "format_number",
+        "from_base",
+        "from_base32",
+        "from_base64url",
+        "from_big_endian_32",
+        "from_big_endian_64",
+        "from_encoded_polyline",
+        "from_geojson_geometry",
+        "from_ieee754_32",
+        "from_ieee754_64",
+        "from_iso8601_timestamp_nanos",
+        "from_unixtime_nanos",
+        "geometric_mean",
+        "great_circle_distance",
+        "grouping",
+        "hash_counts",
+        "hmac_md5",
+        "hmac_sha1",
+        "hmac_sha256",
+        "hmac_sha512",
+        "human_readable_seconds",
+        "index",
+        "intersection_cardinality",
+        "inverse_beta_cdf",
+        "inverse_normal_cdf",
+        "is_json_scalar",
+        "jaccard_index",
+        "json_array",
+        "json_array_contains",
+        "json_array_get",
+        "json_exists",
+        "json_format",
+        "json_object",
+        "json_query",
+        "json_size",
+        "json_table",
+        "json_value",
+        "kurtosis",
+        "learn_classifier",
+        "learn_libsvm_classifier",
+        "learn_regressor",
+        "line_locate_point",
+        "listagg",
+        "ln_gamma",
+        "localtime",
+        "luhn_check",
+        "make_set_digest",
+        "map_agg",
+        "map_concat",
+        "map_entries",
+        "map_from_entries",
+        "map_union",
+        "map_zip_with",
+        "merge",
+        "merge_set_digest",
+        "multimap_agg",
+        "multimap_from_entries",
+        "murmur3",
+        "ngrams",
+        "normal_cdf",
+        "normalize",
+        "numeric_histogram",
+        "objectid_timestamp",
+        "parse_data_size",
+        "parse_duration",
+        "parse_presto_data_size",
+        "qdigest_agg",
+        "quantile_at_value",
+        "quantiles_at_values",
+        "reduce_agg",
+        "regexp_position",
+        "regress",
+        "regr_avgx",
+        "regr_avgy",
+        "regr_count",
+        "regr_r2",
+        "regr_sxx",
+        "regr_sxy",
+        "regr_syy",
+        "render",
+        "rgb",
+        "sequence_contains",
+        "sha512",
+        "shuffle",
+        "simplify_geometry",
+        "skewness",
+        "soundex",
+        "spooky_hash_v2_32",
+        "spooky_hash_v2_64",
+        "split_to_map",
+        "split_to_multimap",
+        "st_area",
+        "st_asbinary",
+        "st_astext",
+        "st_contains",
+        "st_distance",
+        "st_geometryfromtext",
+        "st_intersects",
+        "st_point",
+        "st_within",
+        "st_x",
+        "st_y",
+        "tdigest_agg",
+        "timestamp_objectid",
+        "timezone",
+        "timezone_hour",
+        "timezone_minute",
+        "to_base",
+        "to_base32",
+        "to_base64url",
+        "to_big_endian_32",
+        "to_big_endian_64",
+        "to_encoded_polyline",
+        "to_geojson_geometry",
+        "to_ieee754_32",
+        "to_ieee754_64",
+        "to_milliseconds",
+        "trim_array",
+        "url_decode",
+        "url_encode",
+        "url_extract_fragment",
+        "url_extract_host",
+        "url_extract_parameter",
+        "url_extract_path",
+        "url_extract_port",
+        "url_extract_protocol",
+        "url_extract_query",
+        "value_at_quantile",
+        "values_at_quantiles",
+        "version",
+        "width_bucket",
+        "wilson_interval_lower",
+        "wilson_interval_upper",
+        "word_stem",
+        "xxhash64",
+        "zip",
+    ]
 )
-__all__ = ["AGGREGATES", "LAMBDAS", "WINDOWS", "Call", "aggregate", "at_zone", "cast", "concat", "extract", "scalar", "subscript", "window"]
+__all__ = [
+    "AGGREGATES",
+    "LAMBDAS",
+    "WINDOWS",
+    "Call",
+    "aggregate",
+    "at_zone",
+    "cast",
+    "concat",
+    "extract",
+    "scalar",
+    "subscript",
+    "window",
+]
 INTEGER_LITERAL = INTEGER
 DATE_TYPE = DATE

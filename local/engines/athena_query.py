@@ -121,7 +121,7 @@ class Queries(Expressions):
     def _outputs(self, node: exp.Select, scope: Scope) -> list[tuple[str | None, Ex]]:
         outputs: list[tuple[str | None, Ex]] = []
         for item in node.expressions:
-            if isinstance(item, exp.Star) or isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
+            if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
                 outputs += self._star(item, scope)
             elif isinstance(item, exp.Alias):
                 outputs.append((item.alias, self.expr(item.this, scope)))
@@ -135,7 +135,7 @@ class Queries(Expressions):
         if any(star.args.get(k) for k in ("except_", "except", "replace", "rename")):
             raise AthenaError("SYNTAX_ERROR", "mismatched input after '*'", self.at(item))
         place = [p.name.lower() for p in item.parts[:-1]] if isinstance(item, exp.Column) else []
-        wanted = [c for c in scope.columns if not place or c.relation and c.relation.lower() == place[-1]]
+        wanted = [c for c in scope.columns if not place or (c.relation and c.relation.lower() == place[-1])]
         if place and not wanted:
             raise AthenaError("TABLE_NOT_FOUND", f"Unable to resolve reference {'.'.join(place)}", self.at(item))
         if not wanted:
@@ -226,10 +226,12 @@ class Queries(Expressions):
         if using:
             return self._using(join, side, sql, left, right, scope)
         scope.columns = left + right
-        if kind == "CROSS" or not (on or side):
+        if kind == "CROSS" or join.meta.get("comma"):
             return f" CROSS JOIN {sql}"
-        if on is None or lateral and not (isinstance(on, exp.Boolean) and on.this):
-            raise unsupported("This kind of join with UNNEST or LATERAL" if lateral else "A join without a condition", self.at(join))
+        if on is None or (lateral and not (isinstance(on, exp.Boolean) and on.this)):
+            raise unsupported(
+                "This kind of join with UNNEST or LATERAL" if lateral else "A join without a condition", self.at(join)
+            )
         return f" {side} JOIN {sql} ON {self.condition(on, scope, 'JOIN ON').sql}"
 
     def _using(self, join: exp.Join, side: str, sql: str, left: list[Column], right: list[Column], scope: Scope) -> str:
@@ -276,7 +278,9 @@ class Queries(Expressions):
             sql += self._join(join, inner)
         return f"({sql})", inner.columns
 
-    def _aliased(self, sql: str, columns: list[tuple[str | None, Type]], alias: Any, node: exp.Expression) -> tuple[str, list[Column]]:
+    def _aliased(
+        self, sql: str, columns: list[tuple[str | None, Type]], alias: Any, node: exp.Expression
+    ) -> tuple[str, list[Column]]:
         relation = f"r{next(self._names)}"
         name = alias.name if alias and alias.this else None
         names = _renamed(columns, [c.name for c in alias.columns] if alias else [], self.at(node))

@@ -7,7 +7,7 @@ from typing import Any
 
 from local.engines.athena_expr import MARK
 from local.engines.athena_scope import Query
-from local.engines.athena_types import AthenaError, INSTANT, Type, duck, text, datum
+from local.engines.athena_types import INSTANT, AthenaError, Type, datum, duck, text
 
 # A double as CAST(x AS varchar) writes it since Trino 366: the shortest digits in scientific notation, 37.7 -> 3.77E1.
 _SCIENTIFIC = r"""
@@ -72,7 +72,7 @@ def failure(error: Exception) -> AthenaError:
     message = str(error)
     if MARK in message:
         told = message.split(MARK, 1)[1]
-        for end in ("' to INT64", "\" to INT64", "' to", "\nLINE", "\n"):
+        for end in ("' to INT64", '" to INT64', "' to", "\nLINE", "\n"):
             told = told.split(end, 1)[0]
         code, _, rest = told.partition(": ")
         return AthenaError(code, rest)

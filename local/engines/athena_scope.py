@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import TokenType
 
 from local.engines.athena_expr import Ex, Position
 from local.engines.athena_types import (
@@ -40,9 +42,23 @@ class _Athena(Trino):  # type: ignore[misc]
         FUNCTIONS: dict[str, Any] = {}
         FUNCTION_PARSERS = {k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in _PARSERS}
 
+        def _parse_bracket(self, this: Any = None) -> Any:
+            if this is None and self._curr and self._curr.token_type == TokenType.L_BRACKET:
+                self.raise_error("An array is written ARRAY[...]")
+            return super()._parse_bracket(this)
+
+        def _parse_join(self, *args: Any, **named: Any) -> Any:
+            comma = self._curr is not None and self._curr.token_type == TokenType.COMMA
+            join = super()._parse_join(*args, **named)
+            if join is not None:
+                join.meta["comma"] = comma
+            return join
+
 
 def parse(sql: str) -> exp.Expression:
     """One query. Raises SYNTAX_ERROR with line and column."""
+    if re.match(r"(\s|--[^\n]*\n|/\*.*?\*/)*FROM\b", sql, re.IGNORECASE | re.DOTALL):
+        raise AthenaError("SYNTAX_ERROR", "mismatched input 'FROM'", (1, 1))
     try:
         trees = [t for t in sqlglot.parse(sql, dialect=_Athena) if t is not None]
     except ParseError as error:

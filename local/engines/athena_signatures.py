@@ -63,7 +63,10 @@ SIGNATURES: list[tuple[str, str, str]] = [
     ("upper", "varchar -> varchar", "upper({0})"),
     ("reverse", "varchar -> varchar", "reverse({0})"),
     ("reverse", "array(T) -> array(T)", "list_reverse({0})"),
-    *[(n, "varchar -> varchar", f"{n}({{0}}, ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13))") for n in ("trim", "ltrim", "rtrim")],
+    *[
+        (n, "varchar -> varchar", f"{n}({{0}}, ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13))")
+        for n in ("trim", "ltrim", "rtrim")
+    ],
     *[(n, "varchar, varchar -> varchar", f"{n}({{0}}, {{1}})") for n in ("trim", "ltrim", "rtrim")],
     ("replace", "varchar, varchar -> varchar", "replace({0}, {1}, '')"),
     ("replace", "varchar, varchar, varchar -> varchar", "replace({0}, {1}, {2})"),
@@ -129,7 +132,11 @@ SIGNATURES: list[tuple[str, str, str]] = [
     ("array_sort", "array(T) -> array(T)", _SORTED),
     ("array_max", "array(T) -> T", f"CASE WHEN {_HAS_NULL} THEN NULL ELSE list_max({{0}}) END"),
     ("array_min", "array(T) -> T", f"CASE WHEN {_HAS_NULL} THEN NULL ELSE list_min({{0}}) END"),
-    ("array_position", "array(T), T -> bigint", "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN coalesce(list_position({0}, {1}), 0) END"),
+    (
+        "array_position",
+        "array(T), T -> bigint",
+        "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN coalesce(list_position({0}, {1}), 0) END",
+    ),
     ("array_remove", "array(T), T -> array(T)", "list_filter({0}, lambda e: e IS DISTINCT FROM {1})"),
     ("array_join", "array(varchar), varchar -> varchar", "array_to_string({0}, {1})"),
     (
@@ -172,7 +179,11 @@ SIGNATURES: list[tuple[str, str, str]] = [
     # JSON
     ("json_parse", "varchar -> json", "CAST({0} AS JSON)"),
     ("json_array_length", "json -> bigint", "CASE WHEN json_type({0}) = 'ARRAY' THEN json_array_length({0}) END"),
-    ("json_array_length", "varchar -> bigint", "CASE WHEN json_valid({0}) AND json_type({0}) = 'ARRAY' THEN json_array_length({0}) END"),
+    (
+        "json_array_length",
+        "varchar -> bigint",
+        "CASE WHEN json_valid({0}) AND json_type({0}) = 'ARRAY' THEN json_array_length({0}) END",
+    ),
     ("uuid", "-> varchar", "CAST(uuid() AS VARCHAR)"),
     ("now", "-> timestamp with time zone", "date_trunc('millisecond', now())"),
 ]

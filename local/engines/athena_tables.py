@@ -198,7 +198,12 @@ def _clock(sql: str, kind: Type) -> str:
 def data_format(entry: dict[str, Any]) -> str | None:
     """json, csv (OpenCSVSerDe), text (LazySimpleSerDe) or parquet; None if it is none of them."""
     serde = ((entry.get("StorageDescriptor") or {}).get("SerdeInfo") or {}).get("SerializationLibrary") or ""
-    for part, kind in (("JsonSerDe", "json"), ("OpenCSVSerde", "csv"), ("LazySimpleSerDe", "text"), ("ParquetHiveSerDe", "parquet")):
+    for part, kind in (
+        ("JsonSerDe", "json"),
+        ("OpenCSVSerde", "csv"),
+        ("LazySimpleSerDe", "text"),
+        ("ParquetHiveSerDe", "parquet"),
+    ):
         if part.lower() in serde.lower():
             return kind
     given = (entry.get("Parameters") or {}).get("classification", "").lower()

@@ -165,6 +165,9 @@ class Expressions:
 
     def _compare(self, sign: str, node: exp.Binary, scope: Scope) -> Ex:
         right = node.right
+        if isinstance(right, exp.Anonymous) and right.name.lower() in ("all", "any", "some"):
+            # As sqlglot leaves ALL (VALUES ...) when functions are left as written.
+            right = (exp.All if right.name.lower() == "all" else exp.Any)(this=right.expressions[0])
         if isinstance(right, exp.All | exp.Any):
             inner = right.this.this if isinstance(right.this, exp.Subquery) else right.this
             query, left = self.query(inner, scope), self.expr(node.left, scope)

@@ -145,7 +145,7 @@ class Worker:
         finally:
             done.set()
             self.scanned = int(connection.cursor().execute(_SCANNED).fetchone()[0])
-        if over.is_set() or self._cutoff and self.scanned > self._cutoff:
+        if over.is_set() or (self._cutoff and self.scanned > self._cutoff):
             raise CutOff(f"Query cancelled! : Bytes scanned limit was exceeded ({self.scanned} of {self._cutoff} allowed)")
         return rows
 

@@ -10,14 +10,20 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from local.emulator import Credentials, Emulator
 
 SAMPLE_BYTES = 1 << 20
 Columns = list[tuple[str, str]]
 
 _FROM_DELTA = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint", "timestamp_ntz": "timestamp"}
-_FROM_DUCKDB = {"bigint": "bigint", "integer": "int", "hugeint": "bigint", "double": "double", "float": "float", "boolean": "boolean"}
+_FROM_DUCKDB = {
+    "bigint": "bigint",
+    "integer": "int",
+    "hugeint": "bigint",
+    "double": "double",
+    "float": "float",
+    "boolean": "boolean",
+}
 _HIVE = "org.apache.hadoop.hive"
 # Format -> input format, output format, SerDe, its parameters: what Glue's built-in classifiers register.
 _STORAGE: dict[str, tuple[str, str, str, dict[str, str]]] = {
@@ -201,7 +207,9 @@ def _described(reader: str, body: bytes, suffix: str) -> Columns:
             described = connection.execute(f"SELECT * FROM {reader.format(file.name)} LIMIT 0").description or []
         except duckdb.Error as error:
             raise TargetError(f"A file's columns cannot be told: {str(error).splitlines()[0]}") from error
-    return [(re.sub(r"[^a-z0-9_]", "_", name.strip().lower()), _from_duckdb(kind, suffix == ".parquet")) for name, kind, *_ in described]
+    return [
+        (re.sub(r"[^a-z0-9_]", "_", name.strip().lower()), _from_duckdb(kind, suffix == ".parquet")) for name, kind, *_ in described
+    ]
 
 
 def _from_duckdb(kind: Any, columnar: bool) -> str:
@@ -228,5 +236,3 @@ def glue_type(kind: Any) -> str:
     if kind["type"] == "map":
         return f"map<{glue_type(kind['keyType'])},{glue_type(kind['valueType'])}>"
     return "struct<" + ",".join(f"{f['name'].lower()}:{glue_type(f['type'])}" for f in kind["fields"]) + ">"
-
-

@@ -104,7 +104,9 @@ class Crawlers:
         found: list[Found] = []
         for target in targets.get("DeltaTargets") or []:
             if not target.get("CreateNativeDeltaTable"):
-                raise TargetError("Delta targets without CreateNativeDeltaTable (symlink manifests) are not crawled by the laptop cloud")
+                raise TargetError(
+                    "Delta targets without CreateNativeDeltaTable (symlink manifests) are not crawled by the laptop cloud"
+                )
             for path in target.get("DeltaTables") or []:
                 _go_on(crawler)
                 found.append(reader.delta(path))
