@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +12,17 @@ import click
 
 from cli.environment import Environment
 from cli.errors import LakeError
+from lake.aws import split_uri
 
 GLUE_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")
-EMR_FILES = ("controller", "stdout", "stderr")
+EMR_FILES = ("stdout", "stderr")
+# How the services name what they run, in what a state machine's history says.
+IDS = {
+    "glue": re.compile(r"\bjr_[0-9a-f]{64}\b"),
+    "cluster": re.compile(r"\bj-[0-9A-Z]{10,}\b"),
+    "step": re.compile(r"\bs-[0-9A-Z]{10,}\b"),
+    "function": re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:([A-Za-z0-9_-]+)"),
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class Step:
     name: str
     started: datetime
     ended: datetime
-    answers: tuple[dict[str, Any], ...]
+    ids: dict[str, set[str]]
     failure: str
 
 
@@ -59,7 +68,8 @@ def _steps(environment: Environment, run_id: str) -> list[Step]:
         if entered:
             if current:
                 steps.append(_step(current, event["timestamp"]))
-            current = {"name": entered["name"], "started": event["timestamp"], "answers": [], "failure": ""}
+            ids: dict[str, set[str]] = {kind: set() for kind in IDS}
+            current = {"name": entered["name"], "started": event["timestamp"], "ids": ids, "failure": ""}
         elif current:
             _note(event, current)
     if current:
@@ -68,72 +78,61 @@ def _steps(environment: Environment, run_id: str) -> list[Step]:
 
 
 def _step(data: dict[str, Any], ended: datetime) -> Step:
-    return Step(data["name"], data["started"], ended, tuple(data["answers"]), data["failure"])
+    return Step(data["name"], data["started"], ended, data["ids"], data["failure"])
 
 
 def _note(event: dict[str, Any], current: dict[str, Any]) -> None:
     """Keeps what the event says of the service's own ids, and of a failure."""
     for key, details in event.items():
-        if not key.endswith("EventDetails"):
-            continue
-        for field in ("output", "parameters", "input", "cause"):
-            try:
-                answer = json.loads(details.get(field, ""))
-            except (json.JSONDecodeError, TypeError):
-                continue
-            if isinstance(answer, dict):
-                current["answers"].append(answer | ({"resource": details["resource"]} if "resource" in details else {}))
-        if details.get("error"):
-            current["failure"] = f"{details['error']}: {str(details.get('cause', ''))[:500]}"
+        if key.endswith("EventDetails"):
+            said = " ".join(str(details.get(field, "")) for field in ("resource", "parameters", "input", "output", "cause"))
+            for kind, pattern in IDS.items():
+                current["ids"][kind] |= set(pattern.findall(said))
+            if details.get("error"):
+                current["failure"] = f"{details['error']}: {_plain(details.get('cause', ''))}"
+
+
+def _plain(cause: str) -> str:
+    """A failure's cause in words; services wrap it in JSON."""
+    try:
+        found = json.loads(cause)
+    except json.JSONDecodeError:
+        return cause
+    if not isinstance(found, dict):
+        return cause
+    details = found.get("Status", {}).get("FailureDetails", {}) if isinstance(found.get("Status"), dict) else {}
+    return str(found.get("errorMessage") or found.get("ErrorMessage") or details.get("Message") or cause)
 
 
 def _lines(environment: Environment, step: Step) -> Iterator[str]:
-    seen: set[str] = set()
-    for answer in step.answers:
-        glue_run = answer.get("JobRunId") or (answer.get("Id") if "JobName" in answer else None)
-        if glue_run and glue_run not in seen:
-            seen.add(glue_run)
-            for group in GLUE_GROUPS:
-                yield from _stream(environment, group, glue_run)
-        emr_step = answer.get("StepId") or answer.get("Step", {}).get("Id")
-        cluster = answer.get("ClusterId") or _cluster_of(step)
-        if emr_step and cluster and emr_step not in seen:
-            seen.add(emr_step)
+    for glue_run in sorted(step.ids["glue"]):
+        for group in GLUE_GROUPS:
+            yield from _events(environment, group, logStreamNames=[glue_run])
+    for function in sorted(step.ids["function"]):
+        start, end = int(step.started.timestamp() * 1000), int(step.ended.timestamp() * 1000) + 1000
+        yield from _events(environment, f"/aws/lambda/{function}", startTime=start, endTime=end)
+    for cluster in sorted(step.ids["cluster"]):
+        for emr_step in sorted(step.ids["step"]):
             yield from _emr(environment, cluster, emr_step)
-        function = answer.get("FunctionName")
-        if function and function not in seen:
-            seen.add(function)
-            yield from _function(environment, function.rsplit(":", 1)[-1], step)
 
 
-def _cluster_of(step: Step) -> str | None:
-    return next((answer["ClusterId"] for answer in step.answers if "ClusterId" in answer), None)
-
-
-def _stream(environment: Environment, group: str, stream: str) -> Iterator[str]:
+def _events(environment: Environment, group: str, **which: Any) -> Iterator[str]:
     client = environment.client("logs")
     try:
-        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=[stream]):
+        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, **which):
             yield from (event["message"] for event in page["events"])
     except client.exceptions.ResourceNotFoundException:
-        return
-
-
-def _function(environment: Environment, name: str, step: Step) -> Iterator[str]:
-    client = environment.client("logs")
-    start, end = int(step.started.timestamp() * 1000), int(step.ended.timestamp() * 1000) + 1000
-    try:
-        pages = client.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}", startTime=start, endTime=end)
-        for page in pages:
-            yield from (event["message"] for event in page["events"])
-    except client.exceptions.ResourceNotFoundException:
-        return
+        return  # nothing was logged
 
 
 def _emr(environment: Environment, cluster: str, step: str) -> Iterator[str]:
-    s3, bucket = environment.client("s3"), environment.names.bucket("logs")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for entry in page.get("Contents", ()):
-            if f"/{cluster}/steps/{step}/" in f"/{entry['Key']}" and entry["Key"].rsplit("/", 1)[-1].split(".")[0] in EMR_FILES:
-                body = gzip.decompress(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
-                yield from body.decode(errors="replace").splitlines()
+    uri = environment.client("emr").describe_cluster(ClusterId=cluster)["Cluster"]["LogUri"]
+    bucket, prefix = split_uri(uri.replace("s3n://", "s3://"))
+    s3 = environment.client("s3")
+    for file in EMR_FILES:
+        key = f"{prefix.rstrip('/')}/{cluster}/steps/{step}/{file}.gz"
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            continue  # EMR uploads a file only when there is something in it, some minutes after the step
+        yield from gzip.decompress(body).decode(errors="replace").splitlines()

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from local.emulator import ACCOUNT, REGION, Emulator
+
+# Condition keys of the request that is being checked, where ministack knows none; set with its resource, just before the check.
+_conditions: ContextVar[dict[str, Any]] = ContextVar("conditions", default={})  # noqa: B039 (never changed in place)
 
 
 def _arn(service: str, resource: str) -> str:
@@ -66,13 +70,18 @@ def install(emulator: Emulator) -> None:
                 corrected = glue_resource(action, request)
             elif service == "athena" and not action.startswith("List"):
                 corrected = athena_resource(request)
-            elif service == "elasticmapreduce" and request.get("JobFlowIds"):
-                corrected = _arn("elasticmapreduce", f"cluster/{request['JobFlowIds'][0]}")
+            elif service == "elasticmapreduce":
+                role = request.get("ExecutionRoleArn")
+                _conditions.set({"elasticmapreduce:ExecutionRoleArn": role} if role else {})
+                clusters = [*request.get("JobFlowIds", ()), request.get("JobFlowId") or request.get("ClusterId")]
+                corrected = _arn("elasticmapreduce", f"cluster/{clusters[0]}") if clusters[0] else None
             if corrected:
                 return corrected
         return str(original_resource(service, method, path, headers, body, *more))
 
     def enforce(access_key: str, action: str, service: str, region: str, **about: Any) -> Any:
+        if service == "elasticmapreduce":
+            about["service_context"] = {**(about.get("service_context") or {}), **_conditions.get()}
         if service != "glue":
             return original_enforce(access_key, action, service, region, **about)
         for checked in glue_parents(about.pop("resource_arn", "*")):
