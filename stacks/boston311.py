@@ -168,7 +168,7 @@ class Boston311(Stack):
     def _gold(self, code: JobCode) -> EmrStep:
         step = EmrStep(self, "Gold", job=JOBS["boston311_gold"], code=code, cluster=self._foundation.cluster, names=self._names)
         role, buckets = step.execution_role, self._foundation.buckets
-        tables = [f"{contract.table}/" for contract in self._gold_contracts]
+        tables = [place for contract in self._gold_contracts for place in (f"{contract.table}/", ledger_prefix(contract.table))]
         buckets["silver"].allow_read(role, prefixes=[f"{contract.table}/" for contract in self._silver_contracts])
         buckets["gold"].allow_read(role, prefixes=tables)
         buckets["gold"].allow_write(role, prefixes=tables, delete=True)

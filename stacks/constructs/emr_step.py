@@ -64,9 +64,9 @@ class EmrStep(Construct):
     def _on_own_cluster(self) -> sfn.IChainable:
         start = self._task("Start cluster", "createCluster.sync", self._cluster.request(), result="$.cluster")
         work = self._add_step("$.cluster.ClusterId")
-        end = self._task("End cluster", "terminateCluster.sync", {"ClusterId.$": "$.cluster.ClusterId"}, result=None)
+        end = self._task("End cluster", "terminateCluster.sync", {"ClusterId.$": "$.cluster.ClusterId"}, result="$.ended")
         rescue = self._task(
-            "End cluster after failure", "terminateCluster.sync", {"ClusterId.$": "$.cluster.ClusterId"}, result=None
+            "End cluster after failure", "terminateCluster.sync", {"ClusterId.$": "$.cluster.ClusterId"}, result="$.ended"
         )
         failed = sfn.Fail(self, "Step failed", error_path="$.error.Error", cause_path="$.error.Cause")
         work.add_catch(rescue.next(failed), errors=["States.ALL"], result_path="$.error")
@@ -77,7 +77,7 @@ class EmrStep(Construct):
         parameters = {key: cluster_id, "ExecutionRoleArn": self.execution_role.role_arn, "Step": self._step}
         return self._task("Run step", "addStep.sync", parameters, result="$.step")
 
-    def _task(self, name: str, call: str, parameters: dict[str, Any], *, result: str | None) -> sfn.CustomState:
+    def _task(self, name: str, call: str, parameters: dict[str, Any], *, result: str) -> sfn.CustomState:
         state = {"Type": "Task", "Resource": f"{_API}:{call}", "Parameters": parameters, "ResultPath": result}
         return sfn.CustomState(self, name, state_json={**state, "Retry": _TRANSIENT})
 

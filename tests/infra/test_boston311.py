@@ -112,6 +112,7 @@ def test_a_transient_cluster_ends_whether_its_step_fails_or_not(every: Assembly,
     assert rescue["ErrorEquals"] == ["States.ALL"]
     for name in (step["Next"], rescue["Next"]):
         assert gold["States"][name]["Resource"].endswith("terminateCluster.sync"), name
+        assert gold["States"][name]["ResultPath"] == "$.ended"  # beside $.error, which is told afterwards
     assert gold["States"][gold["States"][rescue["Next"]]["Next"]]["Type"] == "Fail"
     assert gold["States"]["Start cluster"]["Parameters"]["AutoTerminationPolicy"]["IdleTimeout"] >= 60
 
