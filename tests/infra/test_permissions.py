@@ -8,12 +8,13 @@ from synthesis import ACCOUNT, Assembly
 
 TABLES = {"service_requests/*", "service_requests_quarantine/*"}
 LEDGER = "_batches/boston311/*"
+GOLD = {"case_delays/*", "_batches/case_delays/*"}
 # Objects that a role may write, by bucket. Whoever is not here writes nothing.
 WRITERS: dict[str, dict[str, set[str]]] = {
     "boston311-ingest": {"bronze": {"boston311/*"}},
     "boston311-control": {"bronze": {"runs/*"}},
     "boston311-silver": {"bronze": {"run_parts/*"}, "silver": {*TABLES, LEDGER}},
-    "boston311-gold": {"bronze": {"run_parts/*"}, "gold": {"case_delays/*"}},
+    "boston311-gold": {"bronze": {"run_parts/*"}, "gold": GOLD},
     "emr-nodes": {"logs": {"emr/*"}},
     "analysts": {"results": {"analysts/*"}},
     "scientists": {"results": {"scientists/*"}},
@@ -23,7 +24,7 @@ READERS: dict[str, dict[str, set[str]]] = {
     "boston311-ingest": {"bronze": {"boston311/*"}},
     "boston311-control": {"bronze": {"run_parts/*", "runs/*"}},
     "boston311-silver": {"bronze": {"boston311/*", "run_parts/*"}, "silver": {*TABLES, LEDGER}},
-    "boston311-gold": {"bronze": {"run_parts/*"}, "silver": {"service_requests/*"}, "gold": {"case_delays/*"}},
+    "boston311-gold": {"bronze": {"run_parts/*"}, "silver": {"service_requests/*"}, "gold": GOLD},
     "boston311-silver-crawler": {"silver": TABLES},
     "boston311-gold-crawler": {"gold": {"case_delays/*"}},
     "analysts": {"gold": {"case_delays/*"}, "results": {"analysts/*"}},
@@ -84,7 +85,7 @@ def test_who_reads_what(dev: Assembly) -> None:
 def test_only_jobs_delete_and_only_in_their_tables(dev: Assembly) -> None:
     assert objects(dev, "s3:DeleteObject") == {
         "boston311-silver": {"silver": {*TABLES, LEDGER}},
-        "boston311-gold": {"gold": {"case_delays/*"}},
+        "boston311-gold": {"gold": GOLD},
     }
 
 
