@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,10 @@ class Home:
     @property
     def engines(self) -> Path:
         return self.path / "engines"
+
+    def athena_execution(self, execution_id: str) -> Path | None:
+        """Where the engine keeps one query, None for what cannot be an id."""
+        return self.engines / "athena" / f"{execution_id}.json" if re.fullmatch(r"[0-9a-f-]{36}", execution_id) else None
 
     @property
     def jobs(self) -> Path:

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from local.emulator import ACCOUNT, REGION, Emulator
+from local.home import read_json
 
 # Condition keys of the request that is being checked, where ministack knows none; set with its resource, just before the check.
 _conditions: ContextVar[dict[str, Any]] = ContextVar("conditions", default={})  # noqa: B039 (never changed in place)
@@ -49,13 +50,13 @@ def install(emulator: Emulator) -> None:
     """Wrap the evaluator's two entry points."""
     original_resource = emulator.get("core.iam_actions", "extract_resource_arn")
     original_enforce = emulator.get("core.iam_evaluator", "enforce")
-    executions = emulator.get("services.athena", "_executions")
     named_queries = emulator.get("services.athena", "_named_queries")
 
     def athena_resource(request: dict[str, Any]) -> str:
         """Calls about one query are checked on its workgroup."""
         if "QueryExecutionId" in request:
-            found = executions.get(request["QueryExecutionId"])
+            kept = emulator.home.athena_execution(str(request["QueryExecutionId"]))
+            found = read_json(kept) if kept else None
         else:
             found = named_queries.get(request.get("NamedQueryId"))
         group = request.get("WorkGroup") or (found or {}).get("WorkGroup") or "primary"
