@@ -1,7 +1,7 @@
 """Athena: the query operations, answered by DuckDB with the rights of whoever asks.
 
-ministack keeps workgroups, named queries and catalogues. Executions are kept here, one JSON file each, so that they survive SIGKILL;
-results lie in S3 where the workgroup says, are written and read with the caller's credentials, and count as on AWS.
+ministack keeps workgroups, named queries and catalogues. Executions are kept here, one JSON file each, so that they survive
+SIGKILL; results lie in S3 where the workgroup says, are written and read with the caller's credentials, and count as on AWS.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Athena:
         self._operations: dict[str, Callable[[dict[str, Any], Credentials], dict[str, Any]]] = {
             "StartQueryExecution": self._start,
             "StopQueryExecution": self._stop,
-            "GetQueryExecution": lambda r, c: {"QueryExecution": _public(self._find(r["QueryExecutionId"]))},
+            "GetQueryExecution": self._get,
             "BatchGetQueryExecution": self._batch_get,
             "ListQueryExecutions": self._list,
             "GetQueryResults": self._get_results,
@@ -136,7 +136,7 @@ class Athena:
             )
         return location
 
-    def _stop(self, request: dict[str, Any], caller: Credentials) -> dict[str, Any]:
+    def _stop(self, request: dict[str, Any], _caller: Credentials) -> dict[str, Any]:
         execution = self._find(request["QueryExecutionId"])
         if execution["Status"]["State"] in UNFINISHED:
             self._stopped.add(execution["QueryExecutionId"])
@@ -146,7 +146,10 @@ class Athena:
             self._end(execution, "CANCELLED", "Query was cancelled by user")
         return {}
 
-    def _batch_get(self, request: dict[str, Any], caller: Credentials) -> dict[str, Any]:
+    def _get(self, request: dict[str, Any], _caller: Credentials) -> dict[str, Any]:
+        return {"QueryExecution": _public(self._find(request["QueryExecutionId"]))}
+
+    def _batch_get(self, request: dict[str, Any], _caller: Credentials) -> dict[str, Any]:
         found, missing = [], []
         for execution_id in request.get("QueryExecutionIds") or []:
             try:
@@ -155,7 +158,7 @@ class Athena:
                 missing.append({"QueryExecutionId": execution_id, "ErrorCode": "INVALID_INPUT", "ErrorMessage": str(refusal)})
         return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing}
 
-    def _list(self, request: dict[str, Any], caller: Credentials) -> dict[str, Any]:
+    def _list(self, request: dict[str, Any], _caller: Credentials) -> dict[str, Any]:
         name = request.get("WorkGroup") or "primary"
         known = [read_json(p, {}) for p in self._directory.glob("*.json")]
         mine = sorted((e for e in known if e.get("WorkGroup") == name), key=lambda e: -e["Status"]["SubmissionDateTime"])

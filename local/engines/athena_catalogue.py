@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from local.engines.athena_expr import Position
-from local.engines.athena_query import Table
+from local.engines.athena_relations import Table
 from local.engines.athena_tables import Catalogue, data_format, permissions
 from local.engines.athena_types import BIGINT, VARCHAR, AthenaError, Type, parse_type, quote, text, unsupported
 

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
-
 from sqlglot import exp
 
-from local.engines.athena_expr import Ex, Position, cast, convert, together
+from local.engines.athena_expr import Ex, convert, together
+from local.engines.athena_relations import Catalogue, Relations, renamed
 from local.engines.athena_scope import Column, Query, Scope, parse
-from local.engines.athena_translate import Expressions
 from local.engines.athena_types import (
-    BIGINT,
-    BOOLEAN,
-    UNKNOWN,
-    VARCHAR,
     AthenaError,
     Type,
     common,
-    quote,
-    row_fields,
-    text,
     unsupported,
 )
 
@@ -29,18 +18,6 @@ _SELECT = {
     "expressions", "from_", "joins", "where", "group", "having", "distinct", "order", "limit", "offset", "with_", "windows",
     "kind", "hint", "operation_modifiers",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as the catalogue knows it. sql: what DuckDB reads it from; columns: names and types, in order."""
-
-    sql: str
-    columns: list[tuple[str, Type]]
-
-
-# (database or None, table, position) -> Table; raises TABLE_NOT_FOUND.
-Catalogue = Callable[[str | None, str, Position], Table]
 
 
 def translate(sql: str, catalogue: Catalogue) -> Query:
@@ -51,14 +28,10 @@ def translate(sql: str, catalogue: Catalogue) -> Query:
     return Queries(sql, catalogue).query(parse(sql), Scope())
 
 
-class Queries(Expressions):
-    """The query half of the translator."""
+class Queries(Relations):
+    """Translates whole queries."""
 
-    def __init__(self, sql: str, catalogue: Catalogue) -> None:
-        super().__init__(sql)
-        self._catalogue = catalogue
-
-    def query(self, node: exp.Expression, parent: Scope) -> Query:
+    def query(self, node: exp.Expr, parent: Scope) -> Query:
         if isinstance(node, exp.Subquery) and not node.args.get("alias"):
             extra = {k for k in ("order", "limit", "offset", "with_") if node.args.get(k)}
             return self._finish(self.query(node.this, parent), node, parent) if extra else self.query(node.this, parent)
@@ -75,7 +48,7 @@ class Queries(Expressions):
 
     # WITH -----------------------------------------------------------------------------------------------------------------
 
-    def _with(self, node: exp.Expression, parent: Scope) -> tuple[Scope, str]:
+    def _with(self, node: exp.Expr, parent: Scope) -> tuple[Scope, str]:
         clause = node.args.get("with_")
         scope = Scope(parent=parent, ctes=dict(parent.ctes), variables=parent.variables)
         if not clause:
@@ -87,9 +60,9 @@ class Queries(Expressions):
             names = [c.name for c in alias.columns]
             if recursive and isinstance(cte.this, exp.Union):
                 anchor = self.query(cte.this.left, scope)
-                scope.ctes[alias.name.lower()] = (name, _renamed(anchor.columns, names, self.at(cte)))
+                scope.ctes[alias.name.lower()] = (name, renamed(anchor.columns, names, self.at(cte)))
             query = self.query(cte.this, scope)
-            scope.ctes[alias.name.lower()] = (name, _renamed(query.columns, names, self.at(cte)))
+            scope.ctes[alias.name.lower()] = (name, renamed(query.columns, names, self.at(cte)))
             columns = ", ".join(f"c{i}" for i in range(len(query.columns)))
             parts.append(f"{name}({columns}) AS ({query.sql})")
         return scope, f"WITH {'RECURSIVE ' if recursive else ''}{', '.join(parts)} "
@@ -100,7 +73,7 @@ class Queries(Expressions):
         strange = [k for k, v in node.args.items() if v and k not in _SELECT]
         if strange or node.args.get("kind") or node.args.get("hint"):
             raise AthenaError("SYNTAX_ERROR", f"mismatched input '{(strange or ['hint'])[0].upper()}'", self.at(node))
-        source = self._from(node, scope)
+        source = self.source(node, scope)
         scope.windows = {w.this.name.lower(): w for w in node.args.get("windows") or []}
         outputs = self._outputs(node, scope)
         sql = "SELECT "
@@ -130,7 +103,7 @@ class Queries(Expressions):
                 outputs.append((item.name if named else None, self.expr(item, scope)))
         return outputs
 
-    def _star(self, item: exp.Expression, scope: Scope) -> list[tuple[str | None, Ex]]:
+    def _star(self, item: exp.Expr, scope: Scope) -> list[tuple[str | None, Ex]]:
         star = item.this if isinstance(item, exp.Column) else item
         if any(star.args.get(k) for k in ("except_", "except", "replace", "rename")):
             raise AthenaError("SYNTAX_ERROR", "mismatched input after '*'", self.at(item))
@@ -143,7 +116,7 @@ class Queries(Expressions):
         return [(c.name, Ex(c.sql, c.type)) for c in wanted]
 
     def _group(self, group: exp.Group, outputs: list[tuple[str | None, Ex]], scope: Scope) -> str:
-        def one(item: exp.Expression) -> str:
+        def one(item: exp.Expr) -> str:
             if isinstance(item, exp.Literal) and not item.is_string:
                 return self._ordinal(item, outputs)[1].sql
             if isinstance(item, exp.Tuple | exp.Paren):
@@ -166,7 +139,7 @@ class Queries(Expressions):
             raise AthenaError("INVALID_COLUMN_REFERENCE", f"Position {item.this} is not in select list", self.at(item))
         return int(item.this), outputs[int(item.this) - 1][1]
 
-    def _tail(self, node: exp.Expression, scope: Scope, outputs: list[tuple[str | None, Ex]]) -> str:
+    def _tail(self, node: exp.Expr, scope: Scope, outputs: list[tuple[str | None, Ex]]) -> str:
         """ORDER BY (output names first, NULLs last), OFFSET and LIMIT."""
         sql = ""
         if order := node.args.get("order"):
@@ -197,151 +170,10 @@ class Queries(Expressions):
             return f"{same[0] + 1 if same else sql} {direction} NULLS {nulls}"
         return f"{target} {direction} NULLS {nulls}"
 
-    def _count(self, node: exp.Expression) -> str:
+    def _count(self, node: exp.Expr) -> str:
         if not isinstance(node, exp.Literal) or node.is_string or not node.this.isdigit():
             raise unsupported("LIMIT and OFFSET that are not written out", self.at(node))
         return str(node.this)
-
-    # FROM -----------------------------------------------------------------------------------------------------------------
-
-    def _from(self, node: exp.Select, scope: Scope) -> str:
-        clause = node.args.get("from_")
-        if not clause:
-            return ""
-        sql, scope.columns = self._relation(clause.this, scope)
-        for nested in clause.this.args.get("joins") or []:
-            sql += self._join(nested, scope)
-        for join in node.args.get("joins") or []:
-            sql += self._join(join, scope)
-        return f" FROM {sql}"
-
-    def _join(self, join: exp.Join, scope: Scope) -> str:
-        kind, side = (join.args.get("kind") or "").upper(), (join.args.get("side") or "").upper()
-        if join.args.get("method") or kind not in ("", "INNER", "OUTER", "CROSS"):
-            raise unsupported(f"{join.args.get('method') or ''} {kind} JOIN".strip(), self.at(join))
-        left = scope.columns
-        sql, right = self._relation(join.this, scope)
-        using, on = join.args.get("using"), join.args.get("on")
-        lateral = isinstance(join.this, exp.Unnest | exp.Lateral)
-        if using:
-            return self._using(join, side, sql, left, right, scope)
-        scope.columns = left + right
-        if kind == "CROSS" or join.meta.get("comma"):
-            return f" CROSS JOIN {sql}"
-        if on is None or (lateral and not (isinstance(on, exp.Boolean) and on.this)):
-            raise unsupported(
-                "This kind of join with UNNEST or LATERAL" if lateral else "A join without a condition", self.at(join)
-            )
-        return f" {side} JOIN {sql} ON {self.condition(on, scope, 'JOIN ON').sql}"
-
-    def _using(self, join: exp.Join, side: str, sql: str, left: list[Column], right: list[Column], scope: Scope) -> str:
-        tests, merged, names = [], [], [u.name.lower() for u in join.args["using"]]
-        for name in names:
-            pair = [next((c for c in side_ if c.name.lower() == name), None) for side_ in (left, right)]
-            if pair[0] is None or pair[1] is None:
-                raise AthenaError("COLUMN_NOT_FOUND", f"Column '{name}' is missing from a side of the join", self.at(join))
-            both = together([Ex(c.sql, c.type) for c in pair if c], "Columns of USING must be the same type")
-            tests.append(f"{both[0].sql} = {both[1].sql}")
-            merged.append(Column(name, both[0].type, f"coalesce({both[0].sql}, {both[1].sql})"))
-        scope.columns = merged + [c for c in left + right if c.name.lower() not in names]
-        return f" {side} JOIN {sql} ON {' AND '.join(tests)}"
-
-    def _relation(self, node: exp.Expression, scope: Scope) -> tuple[str, list[Column]]:
-        """A FROM item and its columns."""
-        if isinstance(node, exp.Table):
-            return self._table(node, scope)
-        if isinstance(node, exp.Unnest):
-            return self._unnest(node, scope)
-        alias = node.args.get("alias")
-        inner: Any = node
-        outer = scope.parent or Scope()
-        if isinstance(node, exp.Lateral):
-            inner, outer = node.this.this, scope
-            if node.args.get("view") or not isinstance(node.this, exp.Subquery):
-                raise unsupported(f"'{node.sql(dialect='trino')}'", self.at(node))
-        elif isinstance(node, exp.Subquery):
-            if not isinstance(node.this, exp.Query) and not isinstance(node.this, exp.Values):
-                return self._nested(node, scope)
-            inner = node.this
-        elif not isinstance(node, exp.Values):
-            raise unsupported(f"'{node.sql(dialect='trino')}'", self.at(node))
-        outer = replace(outer, ctes=scope.ctes)
-        query = self.query(inner, outer)
-        lateral = "LATERAL " if isinstance(node, exp.Lateral) else ""
-        return self._aliased(f"{lateral}({query.sql})", query.columns, alias, node)
-
-    def _nested(self, node: exp.Subquery, scope: Scope) -> tuple[str, list[Column]]:
-        """A join in parentheses."""
-        sql, columns = self._relation(node.this, scope)
-        inner = Scope(columns=columns, parent=scope.parent, ctes=scope.ctes)
-        for join in [*(node.this.args.get("joins") or []), *(node.args.get("joins") or [])]:
-            sql += self._join(join, inner)
-        return f"({sql})", inner.columns
-
-    def _aliased(
-        self, sql: str, columns: list[tuple[str | None, Type]], alias: Any, node: exp.Expression
-    ) -> tuple[str, list[Column]]:
-        relation = f"r{next(self._names)}"
-        name = alias.name if alias and alias.this else None
-        names = _renamed(columns, [c.name for c in alias.columns] if alias else [], self.at(node))
-        found = [Column(n or "", t, f"{relation}.c{i}", name) for i, (n, t) in enumerate(names)]
-        return f"{sql} AS {relation}", found
-
-    def _table(self, node: exp.Table, scope: Scope) -> tuple[str, list[Column]]:
-        extra = [k for k, v in node.args.items() if v and k not in ("this", "db", "catalog", "alias", "joins")]
-        if extra or not isinstance(node.this, exp.Identifier):
-            raise unsupported(f"'{node.sql(dialect='trino')}'", self.at(node))
-        name, database, catalog = node.name.lower(), node.text("db").lower() or None, node.text("catalog").lower()
-        alias = node.args.get("alias")
-        if catalog not in ("", "awsdatacatalog"):
-            raise AthenaError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' does not exist", self.at(node))
-        if not database and name in scope.ctes:
-            source, columns = scope.ctes[name]
-            sql, found = self._aliased(source, columns, alias, node)
-            return sql, found if alias and alias.this else [replace(c, relation=node.name) for c in found]
-        table = self._catalogue(database, name, self.at(node))
-        relation = f"r{next(self._names)}"
-        shown = alias.name if alias and alias.this else node.name
-        home = None if alias and alias.this else database
-        names = _renamed(list(table.columns), [c.name for c in alias.columns] if alias else [], self.at(node))
-        pairs = zip(names, table.columns, strict=True)
-        found = [Column(n or "", t, f"{relation}.{quote(real)}", shown, home) for (n, t), (real, _) in pairs]
-        return f"{table.sql} AS {relation}", found
-
-    def _unnest(self, node: exp.Unnest, scope: Scope) -> tuple[str, list[Column]]:
-        """Arrays side by side, padded with NULL; a map gives two columns, rows give their fields."""
-        lists: list[str] = []
-        outs: list[tuple[str, Type]] = []
-        for item in node.expressions:
-            ex = self.expr(item, scope)
-            if ex.type.name == "map":
-                lists += [f"map_keys({ex.sql})", f"map_values({ex.sql})"]
-                outs += [(f"u{len(lists) - 2}", ex.type.args[0]), (f"u{len(lists) - 1}", ex.type.args[1])]
-                continue
-            if ex.type.name != "array":
-                raise AthenaError("INVALID_FUNCTION_ARGUMENT", f"Cannot unnest type: {ex.type}", self.at(item))
-            lists.append(ex.sql)
-            element, place = ex.type.args[0], f"u{len(lists) - 1}"
-            if element.name == "row":
-                outs += [(f"struct_extract({place}, {text(n)})", t) for n, t in row_fields(element)]
-            else:
-                outs.append((place, element))
-        offset = node.args.get("offset")
-        if offset:
-            longest = f"greatest({', '.join(f'len({item})' for item in lists)})"
-            outs.append((f"u{len(lists)}", BIGINT))
-            lists.append(f"generate_series(1, {longest})")
-        inner = ", ".join(f"unnest({item}) AS u{i}" for i, item in enumerate(lists))
-        shown = ", ".join(f"{sql} AS c{i}" for i, (sql, _) in enumerate(outs))
-        alias = node.args.get("alias")
-        names = [c.name for c in alias.columns] if alias else []
-        if isinstance(offset, exp.Expression) and names:
-            names.append(offset.name)
-        columns = _renamed([(None, t) for _, t in outs], names, self.at(node))
-        relation = f"r{next(self._names)}"
-        shown_as = alias.name if alias and alias.this else None
-        found = [Column(n or "", t, f"{relation}.c{i}", shown_as) for i, (n, t) in enumerate(columns)]
-        return f"LATERAL (SELECT {shown} FROM (SELECT {inner})) AS {relation}", found
 
     # Set operations and VALUES ---------------------------------------------------------------------------------------------
 
@@ -360,7 +192,7 @@ class Queries(Expressions):
         word = node.key.upper() + ("" if node.args.get("distinct") else " ALL")
         return Query(f"({_as(left, columns)}) {word} ({_as(right, columns)})", columns)
 
-    def _finish(self, query: Query, node: exp.Expression, scope: Scope) -> Query:
+    def _finish(self, query: Query, node: exp.Expr, scope: Scope) -> Query:
         """ORDER BY and LIMIT of a whole set operation: by output names and positions."""
         outputs = [(name, Ex(f"c{i}", kind)) for i, (name, kind) in enumerate(query.columns)]
         inside = Scope(columns=[Column(n or "", e.type, e.sql) for n, e in outputs], parent=scope.parent, ctes=scope.ctes)
@@ -378,19 +210,9 @@ class Queries(Expressions):
         return self._finish(Query(sql, [(None, column[0].type) for column in turned]), node, scope)
 
 
-def _renamed(columns: Any, names: list[str], position: Position) -> list[tuple[str | None, Type]]:
-    if names and len(names) != len(columns):
-        said = f"Column alias list has {len(names)} entries but relation has {len(columns)} columns"
-        raise AthenaError("MISMATCHED_COLUMN_ALIASES", said, position)
-    return [(n, t) for n, (_, t) in zip(names, columns, strict=True)] if names else list(columns)
-
-
 def _as(query: Query, columns: list[tuple[str | None, Type]]) -> str:
     if [t for _, t in query.columns] == [t for _, t in columns]:
         return query.sql
     pairs = zip(query.columns, columns, strict=True)
     shown = ", ".join(f"{convert(Ex(f'c{i}', a), b).sql} AS c{i}" for i, ((_, a), (_, b)) in enumerate(pairs))
     return f"SELECT {shown} FROM ({query.sql})"
-
-
-__all__ = ["BOOLEAN", "UNKNOWN", "VARCHAR", "Catalogue", "Query", "Table", "cast", "translate"]

@@ -6,8 +6,9 @@ import contextlib
 from typing import Any
 
 from local.engines.athena_expr import MARK
+from local.engines.athena_print import datum
 from local.engines.athena_scope import Query
-from local.engines.athena_types import INSTANT, AthenaError, Type, datum, duck, text
+from local.engines.athena_types import INSTANT, AthenaError, Type, duck, text
 
 # A double as CAST(x AS varchar) writes it since Trino 366: the shortest digits in scientific notation, 37.7 -> 3.77E1.
 _SCIENTIFIC = r"""

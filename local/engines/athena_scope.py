@@ -6,13 +6,13 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from local.engines.athena_expr import Ex, Position
 from local.engines.athena_types import (
@@ -20,7 +20,6 @@ from local.engines.athena_types import (
     REAL,
     TIMESTAMP,
     VARBINARY,
-    VARCHAR,
     AthenaError,
     Type,
     array,
@@ -33,14 +32,14 @@ from local.engines.athena_types import (
 _PARSERS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
 
 
-class _Athena(Trino):  # type: ignore[misc]
+class _Athena(Trino):
     """Trino's grammar with every function left as it is written, so that none is passed on by accident."""
 
     INDEX_OFFSET = 0
 
-    class Parser(Trino.Parser):  # type: ignore[misc]
-        FUNCTIONS: dict[str, Any] = {}
-        FUNCTION_PARSERS = {k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in _PARSERS}
+    class Parser(Trino.Parser):  # type: ignore[misc, valid-type]
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in _PARSERS}
 
         def _parse_bracket(self, this: Any = None) -> Any:
             if this is None and self._curr and self._curr.token_type == TokenType.L_BRACKET:
@@ -55,7 +54,7 @@ class _Athena(Trino):  # type: ignore[misc]
             return join
 
 
-def parse(sql: str) -> exp.Expression:
+def parse(sql: str) -> exp.Expr:
     """One query. Raises SYNTAX_ERROR with line and column."""
     if re.match(r"(\s|--[^\n]*\n|/\*.*?\*/)*FROM\b", sql, re.IGNORECASE | re.DOTALL):
         raise AthenaError("SYNTAX_ERROR", "mismatched input 'FROM'", (1, 1))
@@ -70,7 +69,7 @@ def parse(sql: str) -> exp.Expression:
     if len(trees) != 1 or isinstance(trees[0], exp.Block):
         raise AthenaError("SYNTAX_ERROR", "Only one sql statement is allowed", (1, 1))
     tree = trees[0]
-    assert isinstance(tree, exp.Expression)
+    assert isinstance(tree, exp.Expr)
     return tree
 
 
@@ -161,7 +160,7 @@ def trino_type(node: exp.DataType, position: Position) -> Type:
     inner = node.expressions
     numbers = [int(p.this.name) for p in inner if isinstance(p, exp.DataTypeParam) and p.this.name.isdigit()]
     if name == "DECIMAL":
-        return decimal_type(*(numbers + [0])[:2]) if numbers else decimal_type(38, 0)
+        return decimal_type(*[*numbers, 0][:2]) if numbers else decimal_type(38, 0)
     if name in ("VARCHAR", "TEXT"):
         return Type("varchar", tuple(numbers[:1]))
     if name in ("CHAR", "TIME", "TIMETZ", "UUID"):
@@ -179,7 +178,7 @@ def trino_type(node: exp.DataType, position: Position) -> Type:
     raise AthenaError("TYPE_NOT_FOUND", f"Unknown type: {node.sql(dialect='trino').lower()}", position)
 
 
-def _field(node: exp.Expression, position: Position) -> tuple[str | None, Type]:
+def _field(node: exp.Expr, position: Position) -> tuple[str | None, Type]:
     if isinstance(node, exp.ColumnDef):
         return node.name.lower(), trino_type(node.args["kind"], position)
     assert isinstance(node, exp.DataType)
@@ -204,6 +203,3 @@ def number(source: str) -> Ex:
 
 def string(value: str) -> Ex:
     return Ex(text(value), Type("varchar", (len(value),)), value)
-
-
-__all__ = ["VARCHAR", "Column", "Query", "Scope", "dereference", "number", "parse", "string", "trino_type"]

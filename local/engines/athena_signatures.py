@@ -18,6 +18,7 @@ _MATH1 = ("exp", "cbrt", "sin", "cos", "tan", "atan", "sinh", "cosh", "tanh", "d
 _BAD_INDEX = fails("INVALID_FUNCTION_ARGUMENT: Index must be greater than zero")
 _SORTED = "list_sort({0}, 'ASC', 'NULLS LAST')"
 _HAS_NULL = "len(list_filter({0}, lambda e: e IS NULL)) > 0"
+_DATES = "list_transform(generate_series(CAST({0} AS TIMESTAMP), CAST({1} AS TIMESTAMP), {2}), lambda e: CAST(e AS DATE))"
 
 SIGNATURES: list[tuple[str, str, str]] = [
     # mathematical
@@ -156,13 +157,13 @@ SIGNATURES: list[tuple[str, str, str]] = [
     (
         "sequence",
         "date, date -> array(date)",
-        "list_transform(generate_series(CAST({0} AS TIMESTAMP), CAST({1} AS TIMESTAMP), INTERVAL 1 DAY), lambda e: CAST(e AS DATE))",
+        _DATES.replace("{2}", "INTERVAL 1 DAY"),
     ),
     *[
         (
             "sequence",
             f"date, date, {step} -> array(date)",
-            "list_transform(generate_series(CAST({0} AS TIMESTAMP), CAST({1} AS TIMESTAMP), {2}), lambda e: CAST(e AS DATE))",
+            _DATES,
         )
         for step in ("interval day to second", "interval year to month")
     ],

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local.engines.athena_casts import cast as trino_cast
 from local.engines.athena_expr import Ex, Position
-from local.engines.athena_expr import cast as trino_cast
-from local.engines.athena_query import Table
+from local.engines.athena_relations import Table
 from local.engines.athena_types import (
     BOOLEAN,
     TIMESTAMP,
@@ -122,7 +122,7 @@ class Catalogue:
     ) -> Iterator[str]:
         """One SELECT for each place that holds files."""
         if not keys:
-            places = [(location, [])]
+            places: list[tuple[str, list[str]]] = [(location, [])]
         else:
             pages = self.glue.get_paginator("get_partitions").paginate(DatabaseName=entry["DatabaseName"], TableName=entry["Name"])
             places = [(p["StorageDescriptor"]["Location"], p["Values"]) for page in pages for p in page["Partitions"]]
@@ -230,12 +230,13 @@ def _reader(kind: str, files: list[str], columns: list[tuple[str, Type]], entry:
     skip = int(options.get("skip.header.line.count", 0))
     return (
         f"read_csv({listed}, auto_detect = false, header = false, columns = {{{shape}}}, delim = {text(separator)}, "
-        f"quote = {text(mark)}, escape = {text(escape)}, nullstr = {text(null)}, skip = {skip}, null_padding = true, strict_mode = false)"
+        f"quote = {text(mark)}, escape = {text(escape)}, nullstr = {text(null)}, skip = {skip}, "
+        "null_padding = true, strict_mode = false)"
     )
 
 
 def _read_as(kind: str, name: str, wanted: Type) -> str:
-    """A column of a file in its catalogue type. LazySimpleSerDe reads NULL where a text is no such value, OpenCSVSerDe fails."""
+    """A column of a file in its catalogue type: LazySimpleSerDe has NULL for a text that is no such value, OpenCSVSerDe fails."""
     column = quote(name)
     if kind == "parquet":
         return _clock(f"CAST({column} AS {duck(wanted)})", wanted)

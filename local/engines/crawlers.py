@@ -1,4 +1,4 @@
-"""Glue crawlers: ministack's finish after five seconds and make nothing; these read the data and register its tables, with their role."""
+"""Glue crawlers: ministack's make nothing in five seconds; these read the data with their role and register its tables."""
 
 from __future__ import annotations
 

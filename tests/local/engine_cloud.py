@@ -48,9 +48,16 @@ class Cloud:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        environment = {**os.environ, "LAKE_HOME": str(self.home), "LAKE_PORT": str(self.port), "LAKE_PORTAL_PORT": str(self._portal)}
+        environment = {
+            **os.environ,
+            "LAKE_HOME": str(self.home),
+            "LAKE_PORT": str(self.port),
+            "LAKE_PORTAL_PORT": str(self._portal),
+        }
         with (self.home / "test.log").open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "local.serve"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "local.serve"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             with contextlib.suppress(BotoCoreError, ClientError):
@@ -70,7 +77,9 @@ class Cloud:
     def client(self, service: str, role: str | None = None) -> Any:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         if role:
-            taken = self.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="tester")["Credentials"]
+            taken = self.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="tester")[
+                "Credentials"
+            ]
             keys = {"aws_access_key_id": taken["AccessKeyId"], "aws_secret_access_key": taken["SecretAccessKey"]}
             keys["aws_session_token"] = taken["SessionToken"]
         return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **keys)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
-from tests.local.engine_cloud import Cloud, allow, case_rows, cloud, reading
+from engine_cloud import Cloud, allow, case_rows, cloud, reading
 
 __all__ = ["cloud"]
 ROWS = 2000
@@ -29,7 +28,12 @@ def lake(cloud: Cloud) -> None:
     cloud.delta("s3://at-silver/service_requests", case_rows(10))
     cloud.delta_table("silver", "service_requests", "s3://at-silver/service_requests/")
     for run in ("a", "b"):
-        line = {"run_id": run, "seconds": 1.5, "tables": [{"table": "gold.case_delays", "read": 3}], "ended_at": "2026-01-01 00:00:00"}
+        line = {
+            "run_id": run,
+            "seconds": 1.5,
+            "tables": [{"table": "gold.case_delays", "read": 3}],
+            "ended_at": "2026-01-01 00:00:00",
+        }
         s3.put_object(Bucket="at-bronze", Key=f"runs/{run}.json", Body=json.dumps(line).encode() + b"\n")
     _table(glue, "runs", "s3://at-bronze/runs/", "org.openx.data.jsonserde.JsonSerDe", ["run_id:string", "seconds:double"]
            + ["tables:array<struct<table:string,read:bigint>>", "ended_at:timestamp", "missing:string"])  # fmt: skip
@@ -87,7 +91,9 @@ def test_delta_after_an_overwrite_counts_current_rows_only(cloud: Cloud) -> None
 
 def test_delta_timestamps_are_utc_without_zone_and_columns_come_from_the_log(cloud: Cloud) -> None:
     athena = cloud.client("athena", "at-analyst")
-    execution = finished(athena, "SELECT opened_at, opened_year FROM case_delays ORDER BY 1 LIMIT 1", QueryExecutionContext={"Database": "gold"})
+    execution = finished(
+        athena, "SELECT opened_at, opened_year FROM case_delays ORDER BY 1 LIMIT 1", QueryExecutionContext={"Database": "gold"}
+    )
     result = athena.get_query_results(QueryExecutionId=execution["QueryExecutionId"])["ResultSet"]
     assert [c["VarCharValue"] for c in result["Rows"][1]["Data"]] == ["2011-07-01 04:00:00.000", "2011"]
     kinds = [(c["Name"], c["Type"], c["Precision"]) for c in result["ResultSetMetadata"]["ColumnInfo"]]

@@ -6,8 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
-
-from tests.local.engine_cloud import Cloud, allow, case_rows, cloud, reading
+from engine_cloud import Cloud, allow, case_rows, cloud, reading
 
 __all__ = ["cloud"]
 GLUE = "glue.amazonaws.com"
@@ -25,11 +24,15 @@ def lake(cloud: Cloud) -> None:
     cloud.delta("s3://cr-silver/secret", case_rows(10))
 
 
-def crawl(cloud: Cloud, name: str, targets: dict[str, Any], *, role: str = "cr-crawler", **more: Any) -> tuple[list[str], dict[str, Any]]:
+def crawl(
+    cloud: Cloud, name: str, targets: dict[str, Any], *, role: str = "cr-crawler", **more: Any
+) -> tuple[list[str], dict[str, Any]]:
     """The states that were seen, and LastCrawl."""
     glue = cloud.client("glue")
     try:
-        glue.create_crawler(Name=name, Role=f"arn:aws:iam::000000000000:role/{role}", DatabaseName="crawled", Targets=targets, **more)
+        glue.create_crawler(
+            Name=name, Role=f"arn:aws:iam::000000000000:role/{role}", DatabaseName="crawled", Targets=targets, **more
+        )
     except glue.exceptions.AlreadyExistsException:
         glue.update_crawler(Name=name, Targets=targets, **more)
     glue.start_crawler(Name=name)

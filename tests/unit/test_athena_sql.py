@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from local.engines.athena_query import Table, translate
+from local.engines.athena_aggregates import AGGREGATES, WINDOWS
+from local.engines.athena_calls import LAMBDAS, SPECIAL
+from local.engines.athena_print import datum
+from local.engines.athena_query import translate
+from local.engines.athena_refused import TRINO_ONLY
+from local.engines.athena_relations import Table
 from local.engines.athena_run import connect, fetch, lock
+from local.engines.athena_signatures import SIGNATURES
 from local.engines.athena_types import (
     BIGINT,
     DOUBLE,
@@ -19,7 +25,6 @@ from local.engines.athena_types import (
     AthenaError,
     Type,
     array,
-    datum,
     decimal_type,
     parse_type,
 )
@@ -445,3 +450,8 @@ def test_glue_types() -> None:
     kind = parse_type("array<struct<object:string,rule:decimal(10,2),more:map<string,int>>>")
     assert str(kind) == "array(row(object varchar, rule decimal(10,2), more map(varchar,integer)))"
     assert datum([{"object": "a", "rule": None, "more": {"k": 1}}], kind) == "[{object=a, rule=null, more={k=1}}]"
+
+
+def test_a_function_is_translated_or_refused_but_not_both() -> None:
+    translated = {*SPECIAL, *LAMBDAS, *AGGREGATES, *WINDOWS, *(name for name, _, _ in SIGNATURES)}
+    assert not translated & TRINO_ONLY

@@ -1,0 +1,29 @@
+"""Functions that Athena has and the laptop does not translate: refused as a limit of the laptop, not as unknown.
+
+Source: Trino documentation, "List of functions by topic".
+"""
+
+_NAMES = """
+approx_most_frequent approx_set array_except array_intersect array_union arrays_overlap bar beta_cdf bing_tile bit_count
+bitwise_left_shift bitwise_right_shift bitwise_right_shift_arithmetic bitwise_xor_agg char2hexint checksum classify
+color combinations contains_sequence convex_hull_agg cosine_distance cosine_similarity crc32 empty_approx_set entropy
+euclidean_distance evaluate_classifier_predictions features format format_number from_base from_base32 from_base64url
+from_big_endian_32 from_big_endian_64 from_encoded_polyline from_geojson_geometry from_ieee754_32 from_ieee754_64
+from_iso8601_timestamp_nanos from_unixtime_nanos great_circle_distance grouping hash_counts hmac_md5 hmac_sha1
+hmac_sha256 hmac_sha512 human_readable_seconds index intersection_cardinality inverse_beta_cdf inverse_normal_cdf
+is_json_scalar jaccard_index json_array json_array_contains json_array_get json_exists json_format json_object
+json_query json_size json_table json_value kurtosis learn_classifier learn_libsvm_classifier learn_regressor
+line_locate_point ln_gamma localtime luhn_check make_set_digest map_agg map_concat map_entries map_filter
+map_from_entries map_union map_zip_with merge merge_set_digest multimap_agg multimap_from_entries murmur3 ngrams
+normal_cdf normalize numeric_histogram objectid_timestamp parse_data_size parse_duration parse_presto_data_size
+qdigest_agg quantile_at_value quantiles_at_values reduce_agg regexp_position regr_avgx regr_avgy regr_count regr_r2
+regr_sxx regr_sxy regr_syy regress render rgb sequence_contains sha512 shuffle simplify_geometry skewness soundex
+split_to_map split_to_multimap spooky_hash_v2_32 spooky_hash_v2_64 st_area st_asbinary st_astext st_contains st_distance
+st_geometryfromtext st_intersects st_point st_polygon st_within st_x st_y tdigest_agg timestamp_objectid timezone
+timezone_hour timezone_minute to_base to_base32 to_base64url to_big_endian_32 to_big_endian_64 to_encoded_polyline
+to_geojson_geometry to_ieee754_32 to_ieee754_64 to_milliseconds transform_keys transform_values trim_array url_decode
+url_encode url_extract_fragment url_extract_host url_extract_parameter url_extract_path url_extract_port
+url_extract_protocol url_extract_query value_at_quantile values_at_quantiles version width_bucket wilson_interval_lower
+wilson_interval_upper word_stem xxhash64 zip zip_with
+"""
+TRINO_ONLY = frozenset(_NAMES.split())
