@@ -11,6 +11,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from stacks.constructs.delta_crawler import DeltaCrawler
+from stacks.constructs.retries import GLUE, retry
 
 POLL = Duration.seconds(10)
 
@@ -62,13 +63,7 @@ def _crawl(scope: Construct, *, crawlers: Sequence[DeltaCrawler]) -> sfn.Chain:
     )
     look = call("Look at crawler", "getCrawler", result_path="$.found")
     for task in (start, look):
-        task.add_retry(
-            errors=["Glue.OperationTimeoutException", "Glue.ThrottlingException", "Glue.InternalServiceException"],
-            interval=Duration.seconds(2),
-            max_attempts=5,
-            backoff_rate=2,
-            jitter_strategy=sfn.JitterType.FULL,
-        )
+        retry(task, *GLUE)
     wait = sfn.Wait(scope, "While it crawls", time=sfn.WaitTime.duration(POLL))
     done = sfn.Pass(scope, "Crawled")
     failed = sfn.Fail(scope, "Crawl failed", error="CrawlFailed", cause_path="States.JsonToString($.found.Crawler.LastCrawl)")

@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from lake.contracts import Contract
-from lake.names import Layer, Names
+from lake.names import Names
 from stacks.constructs.lake_bucket import LakeBucket
 from stacks.constructs.permissions import acknowledge, allow
 from stacks.constructs.tables import table_names
@@ -26,13 +26,12 @@ class DeltaCrawler(Construct):
         id: str,
         *,
         source: str,
-        layer: Layer,
         contracts: Sequence[Contract],
         bucket: LakeBucket,
         names: Names,
     ) -> None:
         super().__init__(scope, id)
-        self.layer = layer
+        layer = self.layer = contracts[0].layer
         self.name = names.crawler(source, layer)
         tables = [table for contract in contracts for table in table_names(contract)]
         self.execution_role = self._role(names.role(f"{source}-{layer}-crawler"), tables=tables, bucket=bucket, names=names)

@@ -20,9 +20,9 @@ from stacks.constructs.permissions import allow
 _API = "arn:aws:states:::elasticmapreduce"
 _TRANSIENT = [
     {
-        "ErrorEquals": ["EMR.ThrottlingException", "EMR.InternalServerException", "EMR.InternalServerError"],
+        "ErrorEquals": ["ElasticMapReduce.ThrottlingException", "ElasticMapReduce.AmazonElasticMapReduceException"],
         "IntervalSeconds": 10,
-        "MaxAttempts": 5,
+        "MaxAttempts": 3,
         "BackoffRate": 2,
         "JitterStrategy": "FULL",
     }

@@ -64,7 +64,8 @@ class LakeBucket(s3.Bucket):
         self._allow_objects(role, actions=actions, prefixes=prefixes)
 
     def _allow_list(self, role: iam.Role, *, prefixes: Sequence[str], versions: bool) -> None:
-        # S3A looks for a directory by listing it with and without the slash before it decides that it is absent.
+        # S3A looks for a directory by listing it with and without the slash before it decides that it is absent. For an object
+        # that does not exist, S3 takes its key as the prefix to decide between 404 and 403 (ceph/ceph#68577).
         patterns = [pattern for prefix in prefixes for pattern in (prefix.removesuffix("/"), f"{prefix}*") if pattern]
         actions = ["s3:ListBucket", "s3:ListBucketVersions"] if versions else ["s3:ListBucket"]
         condition = {"StringLike": {"s3:prefix": patterns}}

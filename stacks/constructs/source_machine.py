@@ -11,8 +11,6 @@ The stages are handed in, so every source has the same machine.
 from collections.abc import Sequence
 
 from aws_cdk import Aws, Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -31,6 +29,8 @@ from stacks.constructs.job_arguments import run_arguments
 from stacks.constructs.log_group import ExpiringLogGroup
 from stacks.constructs.notifications import Notifications
 from stacks.constructs.permissions import acknowledge, address
+from stacks.constructs.retries import GLUE, LAMBDA, SNS, retry
+from stacks.constructs.run_alarm import RunAlarm
 
 LEASE_HELD = "LeaseHeld"  # the class that the control Lambda raises
 _ALL = ["States.ALL"]
@@ -82,7 +82,7 @@ class SourceMachine(Construct):
         for function in (control, *functions):
             finding = f"AwsSolutions-IAM5[Resource::{address(self, function.function_arn)}:*]"
             acknowledge(self.role, finding, because="The wildcard stands for the versions of one function.")
-        self._alarm(notifications.failures)
+        RunAlarm(self, "Unreported", source=source, machine=self.machine, topic=notifications.failures)
 
     def _begin(self, crawlers: Sequence[DeltaCrawler]) -> sfn.Chain:
         # JSONPath has no defaults: a field that a caller leaves out would end the run in the middle.
@@ -123,15 +123,8 @@ class SourceMachine(Construct):
             arguments=sfn.TaskInput.from_object({name: sfn.JsonPath.string_at(value) for name, value in run_arguments().items()}),
             result_path=sfn.JsonPath.DISCARD,
         )
-        busy = ["Glue.ConcurrentRunsExceededException", "Glue.ResourceNumberLimitExceededException"]
-        passing = ["Glue.ThrottlingException", "Glue.InternalServiceException", "Glue.OperationTimeoutException"]
-        run.add_retry(
-            errors=[*busy, *passing],
-            interval=Duration.seconds(15),
-            max_attempts=6,
-            backoff_rate=2,
-            jitter_strategy=sfn.JitterType.FULL,
-        )
+        busy = ("Glue.ConcurrentRunsExceededException", "Glue.ResourceNumberLimitExceededException")
+        retry(run, *busy, *GLUE, seconds=15)
         return run
 
     def _finish_succeeded(self) -> sfn.Chain:
@@ -182,7 +175,7 @@ class SourceMachine(Construct):
             "run_id": sfn.JsonPath.execution_name,
             "execution_arn": sfn.JsonPath.execution_id,
         }
-        return tasks.LambdaInvoke(
+        call = tasks.LambdaInvoke(
             self,
             name,
             lambda_function=self._control,
@@ -190,9 +183,11 @@ class SourceMachine(Construct):
             payload_response_only=True,
             result_path=result_path,
         )
+        retry(call, *LAMBDA)
+        return call
 
     def _tell(self, name: str, topic: sns.ITopic) -> tasks.SnsPublish:
-        return tasks.SnsPublish(
+        publish = tasks.SnsPublish(
             self,
             name,
             topic=topic,
@@ -200,6 +195,8 @@ class SourceMachine(Construct):
             message=sfn.TaskInput.from_json_path_at("$.finished.message"),
             result_path=sfn.JsonPath.DISCARD,
         )
+        retry(publish, *SNS, attempts=3)
+        return publish
 
     def _machine(self, start: sfn.IChainable, *, timeout: Duration, names: Names, settings: Settings) -> sfn.StateMachine:
         self.role = iam.Role(
@@ -230,27 +227,6 @@ class SourceMachine(Construct):
                 include_execution_data=True,
             ),
         )
-
-    def _alarm(self, topic: sns.ITopic) -> None:
-        """For runs that cannot report themselves: a timed out or aborted execution enters no further state."""
-        period = Duration.minutes(5)
-        unreported = cloudwatch.MathExpression(
-            expression="timed_out + aborted",
-            using_metrics={
-                "timed_out": self.machine.metric_timed_out(period=period, statistic="Sum"),
-                "aborted": self.machine.metric_aborted(period=period, statistic="Sum"),
-            },
-            period=period,
-        )
-        alarm = unreported.create_alarm(
-            self,
-            "Unreported",
-            alarm_description=f"A run of {self._source} was aborted or timed out.",
-            threshold=1,
-            evaluation_periods=1,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-        alarm.add_alarm_action(actions.SnsAction(topic))
 
 
 def _only(stage: str) -> sfn.Condition:

@@ -1,0 +1,62 @@
+"""The Lambda that opens and closes a run of a source: lease, report, message."""
+
+import json
+
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+from lake.jobs import source_tables
+from lake.names import RUNS_PREFIX, Names
+from lake.settings import Settings
+from stacks.constructs.job_data import RUN_PARTS_PREFIX
+from stacks.constructs.lake_bucket import LakeBucket
+from stacks.constructs.permissions import allow
+from stacks.constructs.python_function import PythonFunction
+
+
+class ControlFunction(PythonFunction):
+    """The same code for every source; each source's own may touch that source's lease alone."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        source: str,
+        bronze: LakeBucket,
+        lease_table: dynamodb.ITable,
+        names: Names,
+        settings: Settings,
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            package="control",
+            name=names.function(source, "control"),
+            role_name=names.role(f"{source}-control"),
+            description=f"Takes and gives back the lease of {source}, writes the reports of its runs",
+            environment={
+                "BRONZE_BUCKET": names.bucket("bronze"),
+                "LEASE_TABLE": names.lease_table,
+                "SOURCE": source,
+                "TABLES": json.dumps(source_tables(source)),
+            },
+            timeout=Duration.minutes(1),
+            memory_mb=256,
+            settings=settings,
+        )
+        bronze.allow_read(self.execution_role, prefixes=[RUN_PARTS_PREFIX, RUNS_PREFIX])
+        bronze.allow_write(self.execution_role, prefixes=[RUNS_PREFIX])
+        allow(
+            self.execution_role,
+            actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+            resources=[lease_table.table_arn],
+            conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [source]}},
+        )
+        allow(
+            self.execution_role,
+            actions=["states:DescribeExecution"],
+            resources=[f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:execution:{names.machine(source)}:*"],
+            because="Whether the execution that holds the lease still runs: its name is known when it is held.",
+        )

@@ -1,0 +1,36 @@
+"""The one schedule of a source: a time of day in the source's own time zone."""
+
+from aws_cdk import Aws, TimeZone
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as targets
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from lake.jobs import NOTHING
+from lake.names import Names
+
+
+class DailySchedule(scheduler.Schedule):
+    """Starts a complete run. at: "HH:MM" in `time_zone`, through daylight saving."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, source: str, at: str, time_zone: TimeZone, machine: sfn.IStateMachine, names: Names
+    ) -> None:
+        hour, _, minute = at.partition(":")
+        service = iam.ServicePrincipal(
+            "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+        )
+        role = iam.Role(scope, f"{id}Role", role_name=names.role(f"{source}-schedule"), assumed_by=service)
+        super().__init__(
+            scope,
+            id,
+            schedule_name=names.machine(source),
+            description=f"Every day at {at}, {time_zone.timezone_name}",
+            schedule=scheduler.ScheduleExpression.cron(time_zone=time_zone, hour=str(int(hour)), minute=str(int(minute))),
+            target=targets.StepFunctionsStartExecution(
+                machine,
+                role=role,
+                input=scheduler.ScheduleTargetInput.from_object({"only": "all", "accept": NOTHING, "parameters": {}}),
+            ),
+        )
