@@ -122,7 +122,7 @@ def _listening_inode(port: int) -> str | None:
 
 def _environment(home: Home, port: int, portal_port: int) -> dict[str, str]:
     dropped = ("AWS_", "MINISTACK_", "PYTHON", "VIRTUAL_ENV", "SPARK_", "PYSPARK_", "LAKE_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped) or name == "LAKE_WARM_UP"}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),

@@ -1,5 +1,6 @@
 """Engines: where ministack only pretends, these do the work, in the same handler tables."""
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -16,6 +17,8 @@ def install_all(emulator: Emulator) -> None:
 
     runner = Runner(emulator)
     emulator.on_stop(runner.close)
+    if os.environ.get("LAKE_WARM_UP", "1") != "0":
+        emulator.on_restored(lambda: emulator.thread(runner.warm))
     glue.install(emulator, runner)
     emr.install(emulator, runner)
     for name in ENGINES:

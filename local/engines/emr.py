@@ -1,29 +1,22 @@
-"""EMR on one machine: ministack completes every step at once without running it; here steps run, in order, as their roles.
+"""EMR on one machine: ministack completes every step at once without running it; here a cluster works through its steps in order.
 
-A step's credentials are those of its ExecutionRoleArn, which the cluster's instance role has to be allowed to assume, else those of
-the instance role itself. A cluster that may not stay alive ends after its last step, as on AWS.
+A cluster that may not stay alive ends after its last step, as on AWS.
 """
 
-import gzip
+import json
 import threading
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
-from local.emulator import Credentials, Emulator
-from local.engines.spark import Outcome, Runner, SparkJob
-from local.engines.submission import Submission, SubmissionError, spark_submit
+from local.emulator import Emulator
+from local.engines.emr_steps import StepRunner, end_step
+from local.engines.spark import Runner
 
 OPEN = ("PENDING", "RUNNING")
 ENDED_CLUSTER = ("TERMINATED", "TERMINATED_WITH_ERRORS", "TERMINATING")
 SERVICE = "elasticmapreduce.amazonaws.com"
 INSTANCES = "ec2.amazonaws.com"
-COMMAND_RUNNER = "command-runner.jar"
 INTERRUPTED = "The laptop cloud was stopped while the step was running."
-
-
-class StepError(Exception):
-    """A step cannot be started; the text says why."""
 
 
 class Emr:
@@ -31,7 +24,7 @@ class Emr:
 
     def __init__(self, emulator: Emulator, runner: Runner) -> None:
         self._emulator = emulator
-        self._runner = runner
+        self._steps = StepRunner(emulator, runner)
         self.clusters = emulator.get("services.emr", "_clusters")
         self.steps = emulator.get("services.emr", "_steps")
         self._handlers = emulator.get("services.emr", "_HANDLERS")
@@ -77,8 +70,6 @@ class Emr:
 
     def _takes_execution_roles(self, cluster: dict[str, Any]) -> bool:
         """Whether the cluster's security configuration enables application-scoped roles (EMR's runtime roles)."""
-        import json
-
         text = self._configurations.get(cluster.get("SecurityConfiguration") or "")
         configuration = json.loads(text) if isinstance(text, str) else text or {}
         authorization = configuration.get("AuthorizationConfiguration", {})
@@ -138,17 +129,14 @@ class Emr:
             return
         for step in self.steps.get(cluster_id, []):
             if step["Status"]["State"] in OPEN:
-                self._end_step(step, "CANCELLED", "Job terminated")
-                self._runner.stop(step["Id"])
+                end_step(step, self._steps.now(), "CANCELLED", "Job terminated")
+                self._steps.stop(step)
         failed = code == "STEP_FAILURE"
         cluster["Status"]["State"] = "TERMINATED_WITH_ERRORS" if failed else "TERMINATED"
         cluster["Status"]["StateChangeReason"] = {"Code": code, "Message": message}
-        cluster["Status"]["Timeline"]["EndDateTime"] = self._now()
+        cluster["Status"]["Timeline"]["EndDateTime"] = self._steps.now()
 
     # Steps --------------------------------------------------------------------------------------------------------------
-
-    def _now(self) -> str:
-        return str(self._emulator.get("services.emr", "_now_iso")())
 
     def make_step(self, request: dict[str, Any]) -> dict[str, Any]:
         step: dict[str, Any] = self._make_step(request)
@@ -189,9 +177,9 @@ class Emr:
                 continue
             if step["Status"]["State"] in OPEN:
                 running = step["Status"]["State"] == "RUNNING"
-                self._end_step(step, "CANCELLED", "Cancelled by user")
+                end_step(step, self._steps.now(), "CANCELLED", "Cancelled by user")
                 if running:
-                    self._runner.stop(step["Id"])
+                    self._steps.stop(step)
                 answers.append({"StepId": step["Id"], "Status": "SUBMITTED"})
             else:
                 reason = f"Step is in state {step['Status']['State']}"
@@ -221,7 +209,7 @@ class Emr:
         cluster = self.clusters[cluster_id]
         while (step := self._next(cluster_id)) is not None:
             cluster["Status"]["State"] = "RUNNING"
-            self._run_step(cluster, step)
+            self._steps.run(cluster, step)
             if step["Status"]["State"] == "FAILED":
                 self._after_failure(cluster, step["ActionOnFailure"])
         if cluster["Status"]["State"] in ENDED_CLUSTER:
@@ -237,72 +225,7 @@ class Emr:
         elif action == "CANCEL_AND_WAIT":
             for step in self.steps[cluster["Id"]]:
                 if step["Status"]["State"] == "PENDING":
-                    self._end_step(step, "CANCELLED", "Cancelled because an earlier step failed")
-
-    def _run_step(self, cluster: dict[str, Any], step: dict[str, Any]) -> None:
-        step["Status"]["State"] = "RUNNING"
-        step["Status"]["Timeline"]["StartDateTime"] = self._now()
-        try:
-            asked, credentials = self._prepare(cluster, step)
-        except (StepError, SubmissionError) as error:
-            self._end_step(step, "FAILED", str(error))
-            return
-        job = SparkJob(step["Name"], asked.script, asked.arguments, asked.py_files, asked.conf)
-        outcome = self._runner.run(step["Id"], job, credentials)
-        logs = self._write_logs(cluster, step, asked, outcome)
-        if step["Status"]["State"] != "RUNNING":
-            return  # cancelled, or its cluster was ended
-        if outcome.succeeded:
-            self._end_step(step, "COMPLETED", "")
-        else:
-            self._end_step(step, "FAILED", outcome.message or "Step was stopped", logs)
-
-    def _prepare(self, cluster: dict[str, Any], step: dict[str, Any]) -> tuple[Submission, Credentials]:
-        config = step["Config"]
-        if config["Jar"] != COMMAND_RUNNER:
-            raise StepError(f"only {COMMAND_RUNNER} can be run here, not {config['Jar']}")
-        asked = spark_submit(config["Args"])
-        profile = cluster["Ec2InstanceAttributes"]["IamInstanceProfile"]
-        instance_role = self._emulator.instance_role(profile)
-        if instance_role is None:
-            raise StepError(f"the instance profile {profile} holds no role")
-        instance = self._emulator.role_session(instance_role, f"i-{cluster['Id'][2:].lower()}")
-        role = step.get("ExecutionRoleArn")
-        return asked, self._assume(instance, role, step["Id"]) if role else instance
-
-    def _assume(self, instance: Credentials, role: str, session_name: str) -> Credentials:
-        """The execution role's session, taken by the instance role, so that its permission and the role's trust are both needed."""
-        from botocore.exceptions import ClientError
-
-        try:
-            taken = self._emulator.client("sts", instance).assume_role(RoleArn=role, RoleSessionName=session_name)["Credentials"]
-        except ClientError as error:
-            raise StepError(f"the step's execution role cannot be taken: {error.response['Error']['Message']}") from error
-        finally:
-            self._emulator.end_session(instance)
-        return Credentials(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"])
-
-    def _write_logs(self, cluster: dict[str, Any], step: dict[str, Any], asked: Submission, outcome: Outcome) -> str | None:
-        """Put the step's logs below the cluster's LogUri, as EMR does a few minutes later; returns the folder."""
-        if not cluster.get("LogUri"):
-            return None
-        parts = urlsplit(cluster["LogUri"])
-        prefix = "/".join(part for part in (parts.path.strip("/"), cluster["Id"], "steps", step["Id"]) if part)
-        controller = f"spark-submit {asked.script} {' '.join(asked.arguments)}\nended with exit code {outcome.exit_code}\n"
-        # EMR itself writes them, with the service role; whether that one may write is not what a step proves.
-        s3 = self._emulator.client("s3")
-        for name, text in (("controller", controller), ("stderr", outcome.stderr), ("stdout", outcome.stdout)):
-            s3.put_object(Bucket=parts.netloc, Key=f"{prefix}/{name}.gz", Body=gzip.compress(text.encode()))
-        return f"s3://{parts.netloc}/{prefix}/"
-
-    def _end_step(self, step: dict[str, Any], state: str, message: str, logs: str | None = None) -> None:
-        step["Status"]["Timeline"]["EndDateTime"] = self._now()
-        if state == "FAILED":
-            details = {"Reason": "Unknown Error.", "Message": message, **({"LogFile": f"{logs}stderr.gz"} if logs else {})}
-            step["Status"]["FailureDetails"] = details
-        elif message:
-            step["Status"]["StateChangeReason"] = {"Message": message}
-        step["Status"]["State"] = state
+                    end_step(step, self._steps.now(), "CANCELLED", "Cancelled because an earlier step failed")
 
     def fail_interrupted(self) -> None:
         """Steps of a killed process ended with it. Their clusters go on if a stack owns them, else nobody would end them."""
@@ -312,7 +235,7 @@ class Emr:
                 continue
             for step in self.steps.get(cluster_id, []):
                 if step["Status"]["State"] in OPEN:
-                    self._end_step(step, "FAILED", INTERRUPTED)
+                    end_step(step, self._steps.now(), "FAILED", INTERRUPTED)
             if any(tag["Key"] == "aws:cloudformation:stack-name" for tag in cluster["Tags"]):
                 cluster["Status"]["State"] = "WAITING"
             else:

@@ -1,6 +1,7 @@
 """Glue jobs: ministack says SUCCEEDED and runs nothing; here the script runs with the job's role, and the run ends as it ends."""
 
 import json
+import logging
 import secrets
 import time
 from typing import Any
@@ -15,6 +16,8 @@ OUTPUT_GROUP = "/aws-glue/jobs/output"
 ERROR_GROUP = "/aws-glue/jobs/error"
 POLL_SECONDS = 0.1
 KEPT_PROPERTIES = ("ExecutionProperty", "ExecutionClass", "JobRunQueuingEnabled")
+
+logger = logging.getLogger("lake.glue")
 
 
 class GlueJobs:
@@ -98,6 +101,13 @@ class GlueJobs:
         return self._emulator.answer({"JobRunId": run["Id"]})
 
     def _work(self, job: dict[str, Any], run: dict[str, Any]) -> None:
+        try:
+            self._run(job, run)
+        except Exception as error:  # a run must not stay "running" whatever went wrong here
+            logger.exception("job run %s", run["Id"])
+            _end(run, "FAILED", f"{type(error).__name__}: {error}")
+
+    def _run(self, job: dict[str, Any], run: dict[str, Any]) -> None:
         command = job.get("Command") or {}
         given = {**run["Arguments"], "--JOB_NAME": run["JobName"], "--JOB_RUN_ID": run["Id"]}
         try:

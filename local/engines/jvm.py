@@ -5,12 +5,13 @@ of a small job's time. It is emptied first (context, open file systems, settings
 After any other end it is killed, because it could go on writing.
 """
 
-import contextlib
+import logging
 import os
 import shutil
 import struct
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -21,6 +22,9 @@ from local.engines.spark_conf import JVM_OPTIONS, LOG4J
 from local.toolchain import Toolchain
 
 START_SECONDS = 60.0
+IDLE_SECONDS = 900.0  # a free JVM holds most of a gigabyte
+
+logger = logging.getLogger("lake.spark")
 
 
 class JvmError(Exception):
@@ -36,7 +40,7 @@ class Jvm:
     log: Path
     port: int = 0
     secret: str = ""
-    jobs: int = 0
+    freed_at: float = 0.0
     _settings: list[str] = field(default_factory=list)
 
     def _gateway(self) -> Any:
@@ -123,41 +127,86 @@ def start(tools: Toolchain, directory: Path) -> Jvm:
 
 
 class Pool:
-    """Hands out JVMs and keeps at most one that is free."""
+    """Hands out JVMs and keeps at most one that is free, for a while.
+
+    `warm_up(machine)` is what the first one does before any job, in the background; a job that comes meanwhile waits for it,
+    because a second JVM would have the same work before it.
+    """
 
     def __init__(self, tools: Toolchain, directory: Path) -> None:
         self._tools = tools
         self._directory = directory
         self._lock = threading.Lock()
+        self._warm = threading.Event()
+        self._warm.set()
         self._free: Jvm | None = None
         self._count = 0
-        shutil.rmtree(directory, ignore_errors=True)
+        self._closed = False
+
+    def warm(self, warm_up: Callable[[Jvm], bool]) -> None:
+        """Prepare the first JVM; blocks. `warm_up` says whether it went well."""
+        self._warm.clear()
+        try:
+            machine = self._start()
+            try:
+                well = warm_up(machine)
+            except BaseException:
+                machine.end()
+                raise
+            self.give_back(machine, reusable=well)
+        finally:
+            self._warm.set()
 
     def take(self) -> Jvm:
         """A JVM for one job: the free one, else a new one."""
+        self._warm.wait()
         with self._lock:
             machine, self._free = self._free, None
-            self._count += 1
-            number = self._count
         if machine and machine.alive():
             return machine
+        if machine:
+            machine.end()
+        return self._start()
+
+    def _start(self) -> Jvm:
+        with self._lock:
+            self._count += 1
+            number = self._count
         return start(self._tools, self._directory / str(number))
 
     def give_back(self, machine: Jvm, *, reusable: bool) -> None:
         """After a job; unless it ended well the JVM is killed at once."""
-        if reusable and machine.alive():
-            with contextlib.suppress(Exception):  # whatever py4j raises: it is not fit for another job
-                machine.empty()
-                machine.jobs += 1
-                with self._lock:
-                    if self._free is None:
-                        self._free = machine
-                        return
+        if not (reusable and machine.alive() and self._keep(machine)):
+            machine.end()
+
+    def _keep(self, machine: Jvm) -> bool:
+        try:
+            machine.empty()
+        except Exception as error:  # py4j raises many kinds; whatever it is, the JVM is not fit for another job
+            logger.warning("a JVM is not used again: %s", error)
+            return False
+        machine.freed_at = time.monotonic()
+        with self._lock:
+            if self._free is not None or self._closed:
+                return False
+            self._free = machine
+        timer = threading.Timer(IDLE_SECONDS, self._end_idle)
+        timer.daemon = True
+        timer.start()
+        return True
+
+    def _end_idle(self) -> None:
+        with self._lock:
+            machine = self._free
+            if machine is None or time.monotonic() - machine.freed_at < IDLE_SECONDS:
+                return
+            self._free = None
         machine.end()
 
     def close(self) -> None:
-        """End the free one."""
+        """End the free one, and keep none from now on."""
         with self._lock:
+            self._closed = True
             machine, self._free = self._free, None
         if machine:
             machine.end()

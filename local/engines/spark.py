@@ -4,6 +4,7 @@ Everything is fetched and done with the session of the job's own role, so that p
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import threading
@@ -23,6 +24,8 @@ from local.engines.spark_conf import defaults
 from local.engines.spark_error import failure_message
 
 CLOSE_SECONDS = 3.0
+
+logger = logging.getLogger("lake.spark")
 
 
 @dataclass(frozen=True)
@@ -120,20 +123,9 @@ class SparkRun:
         }
 
     def _environment(self, machine: jvm.Jvm, packages: list[Path]) -> dict[str, str]:
-        tools = self._runner.tools
         return {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "HOME": str(self._directory),
-            "TMPDIR": str(self._directory),
-            "LANG": "C.UTF-8",
-            "TZ": "UTC",
-            "PYTHONNOUSERSITE": "1",
-            "PYTHONUNBUFFERED": "1",
+            **driver_environment(self._runner.tools, machine, self._directory),
             "PYTHONPATH": os.pathsep.join(str(path) for path in packages),
-            "SPARK_HOME": str(tools.spark),
-            "PYSPARK_PYTHON": str(tools.python),
-            "PYSPARK_GATEWAY_PORT": str(machine.port),
-            "PYSPARK_GATEWAY_SECRET": machine.secret,
             "AWS_ENDPOINT_URL": self._runner.emulator.endpoint,
             "AWS_REGION": self._runner.emulator.region,
             "AWS_DEFAULT_REGION": self._runner.emulator.region,
@@ -167,6 +159,23 @@ class SparkRun:
         return Outcome(code, message, out.read_text(errors="replace"), text, timed_out, self._stopping.is_set())
 
 
+def driver_environment(tools: toolchain.Toolchain, machine: jvm.Jvm, directory: Path) -> dict[str, str]:
+    """What every job's Python process finds in its environment: its JVM, and nothing of ours."""
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": str(directory),
+        "TMPDIR": str(directory),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",  # as the hosts of Glue and EMR
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "SPARK_HOME": str(tools.spark),
+        "PYSPARK_PYTHON": str(tools.python),
+        "PYSPARK_GATEWAY_PORT": str(machine.port),
+        "PYSPARK_GATEWAY_SECRET": machine.secret,
+    }
+
+
 def _since(log: Path, offset: int) -> str:
     with log.open("rb") as stream:
         stream.seek(offset)
@@ -179,6 +188,8 @@ class Runner:
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
         self.tools = toolchain.prepare()
+        # What a killed process left behind: scripts, scratch files, settings with credentials of sessions that ended with it.
+        shutil.rmtree(emulator.home.jobs, ignore_errors=True)
         self.pool = jvm.Pool(self.tools, emulator.home.jobs / "jvm")
         self._runs: dict[str, SparkRun] = {}
 
@@ -191,6 +202,29 @@ class Runner:
         finally:
             self._runs.pop(run_id, None)
             self.emulator.end_session(credentials)
+
+    def warm(self) -> None:
+        """Have a JVM with Spark and Delta loaded and compiled before the first job needs it; takes some ten seconds of a core."""
+        try:
+            self.pool.warm(self._warm_up)
+        except (jvm.JvmError, OSError) as error:
+            logger.warning("Spark was not warmed up: %s", error)
+
+    def _warm_up(self, machine: jvm.Jvm) -> bool:
+        directory = self.emulator.home.jobs / "warm-up"
+        directory.mkdir(parents=True, mode=0o700)
+        machine.configure(defaults(self.emulator.endpoint, directory))
+        process = Child(
+            [self.tools.python, Path(__file__).with_name("warm_up.py"), str(directory / "table")],
+            cwd=directory,
+            env=driver_environment(self.tools, machine, directory),
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+        )
+        code = process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+        return code == 0
 
     def stop(self, run_id: str) -> bool:
         """Kill a run; False if there is none of that id."""
