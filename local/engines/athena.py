@@ -51,6 +51,8 @@ class Athena:
         self._forward = emulator.get("app", "SERVICE_HANDLERS")["athena"]
         self._running: dict[str, Any] = {}
         self._stopped: set[str] = set()
+        # A connection is interrupted only while it works for the query that is stopped; the next one may be somebody else's.
+        self._guard = threading.Lock()
         self._executions: dict[str, Execution] = {}
         self._results = Results()
         self._clients: dict[tuple[str, str], Any] = {}
@@ -139,10 +141,11 @@ class Athena:
     def _stop(self, request: dict[str, Any], _caller: Credentials) -> dict[str, Any]:
         execution = self._find(request["QueryExecutionId"])
         if execution["Status"]["State"] in UNFINISHED:
-            self._stopped.add(execution["QueryExecutionId"])
-            connection = self._running.get(execution["QueryExecutionId"])
-            if connection is not None:
-                connection.interrupt()
+            with self._guard:
+                self._stopped.add(execution["QueryExecutionId"])
+                connection = self._running.get(execution["QueryExecutionId"])
+                if connection is not None:
+                    connection.interrupt()
             self._end(execution, "CANCELLED", "Query was cancelled by user")
         return {}
 
@@ -182,6 +185,16 @@ class Athena:
         answer: dict[str, Any] = {"UpdateCount": 0, "ResultSet": {"Rows": page, "ResultSetMetadata": metadata}}
         return {**answer, "NextToken": str(start + size)} if start + size < len(rows) else answer
 
+    def _works(self, execution_id: str, connection: Any) -> None:
+        """Notes the connection that works for a query, None for none any more. Raises AthenaError for a stopped query."""
+        with self._guard:
+            self._running.pop(execution_id, None)
+            if connection is None:
+                return
+            if execution_id in self._stopped:
+                raise AthenaError("USER_CANCELED", "Query was cancelled by user")
+            self._running[execution_id] = connection
+
     def _client(self, service: str, caller: Credentials) -> Any:
         """A client of the caller; making one takes longer than most queries."""
         key = (service, caller.access_key)
@@ -200,9 +213,10 @@ class Athena:
     def _find(self, execution_id: str) -> Execution:
         if execution_id in self._executions:
             return self._executions[execution_id]
-        if not re.fullmatch(r"[0-9a-f-]{36}", execution_id) or not (self._directory / f"{execution_id}.json").exists():
+        path = self._emulator.home.athena_execution(execution_id)
+        execution: Execution | None = read_json(path) if path else None
+        if execution is None:
             raise Refused(f"QueryExecution {execution_id} was not found")
-        execution: Execution = read_json(self._directory / f"{execution_id}.json")
         return execution
 
     def _end(self, execution: Execution, state: str, reason: str = "", code: str = "") -> None:
@@ -239,7 +253,7 @@ class Athena:
         catalogue = self._catalogue(caller, database)
         worker = Worker(self._emulator, caller, catalogue, execution["_cutoff"])
         try:
-            columns, rows = worker.run(execution["Query"], lambda c: self._running.__setitem__(execution_id, c))
+            columns, rows = worker.run(execution["Query"], lambda connection: self._works(execution_id, connection))
             execution["Statistics"]["DataScannedInBytes"] = worker.scanned
             execution["_columns"] = [(name, kind.name, list(kind.args) if kind.name == "decimal" else []) for name, kind in columns]
             self._results.write(self._client("s3", caller), execution, rows)
@@ -259,7 +273,7 @@ class Athena:
             self._end(execution, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}", "GENERIC_INTERNAL_ERROR")
             raise
         finally:
-            self._running.pop(execution_id, None)
+            self._works(execution_id, None)
             self._stopped.discard(execution_id)
 
     def _catalogue(self, caller: Credentials, database: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from local.engines import athena_collections, athena_times  # noqa: F401 - they fill the tables
+from local.engines import athena_collections, athena_times  # noqa: F401 (they fill the tables)
 from local.engines.athena_calls import SPECIAL, Call, special
 from local.engines.athena_expr import Ex, arithmetic, convert, together
 from local.engines.athena_signatures import SIGNATURES, resolve

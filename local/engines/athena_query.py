@@ -164,7 +164,7 @@ class Queries(Relations):
             named = [i for i, (name, _) in enumerate(outputs) if name and name.lower() == key.name.lower()]
             target = named[0] + 1 if named else None
         if target is None:
-            names = {name.lower(): ex for name, ex in outputs if name and not scope.find([name.lower()], None)}
+            names = {name.lower(): ex for name, ex in reversed(outputs) if name}
             sql = self.expr(key, scope.inside(names)).sql
             same = [i for i, (_, ex) in enumerate(outputs) if ex.sql == sql]
             return f"{same[0] + 1 if same else sql} {direction} NULLS {nulls}"

@@ -117,14 +117,11 @@ SIGNATURES: list[tuple[str, str, str]] = [
     ("regexp_split", "varchar, varchar -> array(varchar)", "regexp_split_to_array({0}, {1})"),
     ("regexp_count", "varchar, varchar -> bigint", "len(regexp_extract_all({0}, {1}))"),
     # dates and times
-    ("date", "date -> date", "{0}"),
     ("from_iso8601_date", "varchar -> date", "CAST({0} AS DATE)"),
     ("last_day_of_month", "timestamp -> date", "last_day({0})"),
     ("to_unixtime", "timestamp -> double", "epoch({0})"),
     ("to_unixtime", "timestamp with time zone -> double", "epoch({0})"),
     ("from_unixtime", "double -> timestamp with time zone", "to_timestamp(round({0}, 3))"),
-    ("to_iso8601", "date -> varchar", "strftime({0}, '%Y-%m-%d')"),
-    ("to_iso8601", "timestamp -> varchar", "strftime({0}, '%Y-%m-%dT%H:%M:%S.%g')"),
     ("current_timezone", "-> varchar", "'UTC'"),
     # arrays and maps
     ("cardinality", "array(T) -> bigint", "len({0})"),
@@ -139,12 +136,6 @@ SIGNATURES: list[tuple[str, str, str]] = [
         "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN coalesce(list_position({0}, {1}), 0) END",
     ),
     ("array_remove", "array(T), T -> array(T)", "list_filter({0}, lambda e: e IS DISTINCT FROM {1})"),
-    ("array_join", "array(varchar), varchar -> varchar", "array_to_string({0}, {1})"),
-    (
-        "array_join",
-        "array(varchar), varchar, varchar -> varchar",
-        "array_to_string(list_transform({0}, lambda e: coalesce(e, {2})), {1})",
-    ),
     (
         "contains",
         "array(T), T -> boolean",

@@ -7,9 +7,9 @@ from typing import Any
 
 from local.engines import athena_formats as formats
 from local.engines.athena_calls import Call, special
-from local.engines.athena_casts import local
+from local.engines.athena_casts import cast, local
 from local.engines.athena_expr import Ex, Position, convert, fails, together
-from local.engines.athena_types import BIGINT, INSTANT, TIMESTAMP, VARCHAR, AthenaError, Type, duck, text, unsupported
+from local.engines.athena_types import BIGINT, DATE, INSTANT, TIMESTAMP, VARCHAR, AthenaError, Type, duck, text, unsupported
 
 _UNITS = ("millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _PARTS = {
@@ -135,6 +135,12 @@ def _with_timezone(call: Call) -> Ex:
     call.count(2)
     shown = at_zone(call.args[0], call.literal(1, "zone"), call.position)
     return Ex(f"timezone({text(shown.type.zone)}, {convert(call.args[0], TIMESTAMP).sql})", shown.type)
+
+
+@special("date")
+def _date(call: Call) -> Ex:
+    call.count(1)
+    return cast(call.args[0], DATE, False, call.position)
 
 
 @special("to_iso8601")

@@ -105,8 +105,8 @@ class Expressions:
 
     def _name(self, names: list[str], node: exp.Expr, scope: Scope) -> Ex:
         parts = [n.lower() for n in names]
-        if parts[0] in scope.variables:
-            ex = scope.variables[parts[0]]
+        ex = scope.variables.get(parts[0])
+        if ex is not None and (len(parts) == 1 or ex.type.name == "row"):
             for step in parts[1:]:
                 ex = dereference(ex, step, self.at(node))
             return ex

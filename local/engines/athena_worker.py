@@ -24,6 +24,8 @@ IDLE_CONNECTIONS = 2
 # Loading the Delta extension takes 0.4 s: connections are used again, with another secret. Nothing else is kept in them.
 _idle: list[Any] = []
 _guard = threading.Lock()
+# More at once would only take the machine's memory; the others wait, as queries do in Athena.
+_slots = threading.BoundedSemaphore(4)
 
 _SCANNED = """SELECT coalesce(sum(CAST(response.headers['Content-Length'] AS BIGINT)), 0)
 FROM duckdb_logs_parsed('HTTP') WHERE request.type = 'GET'"""
@@ -82,7 +84,7 @@ class Worker:
         self.scanned = 0
 
     def run(self, sql: str, started: Callable[[Any], None]) -> tuple[list[tuple[str, Type]], list[list[str | None]]]:
-        """Columns and printed rows. started: is given the connection, to interrupt it.
+        """Columns and printed rows. started: is given the connection, to interrupt it, and None at its end.
 
         Raises AthenaError for what is wrong with the statement, CutOff.
         """
@@ -91,12 +93,17 @@ class Worker:
             return [(n, VARCHAR) for n in shown[0]], [list(row) for row in shown[1]]
         explained = _explained(sql)
         query = self._translate(explained or sql)
-        connection = _take()
-        started(connection)
-        unharmed = False
+        with _slots:
+            return self._run(query, explain=explained is not None, started=started)
+
+    def _run(
+        self, query: Query, *, explain: bool, started: Callable[[Any], None]
+    ) -> tuple[list[tuple[str, Type]], list[list[str | None]]]:
+        connection, unharmed = _take(), False
         try:
+            started(connection)
             self._let_in(connection)
-            if explained:
+            if explain:
                 columns, rows = [("Query Plan", VARCHAR)], _plan(connection, query)
             else:
                 columns = [(n if n else f"_col{i}", t) for i, (n, t) in enumerate(query.columns)]
@@ -104,6 +111,7 @@ class Worker:
             unharmed = True
             return columns, rows
         finally:
+            started(None)
             if unharmed:
                 _give(connection)
             else:
@@ -134,8 +142,9 @@ class Worker:
                     connection.interrupt()
                     return
 
+        watching = threading.Thread(target=watch, daemon=True)
         if self._cutoff:
-            threading.Thread(target=watch, daemon=True).start()
+            watching.start()
         try:
             rows = fetch(connection, query)
         except AthenaError:
@@ -144,6 +153,8 @@ class Worker:
             rows = []
         finally:
             done.set()
+            if self._cutoff:
+                watching.join()  # else it might interrupt the connection's next query
             self.scanned = int(connection.cursor().execute(_SCANNED).fetchone()[0])
         if over.is_set() or (self._cutoff and self.scanned > self._cutoff):
             raise CutOff(f"Query cancelled! : Bytes scanned limit was exceeded ({self.scanned} of {self._cutoff} allowed)")

@@ -112,7 +112,7 @@ class Cloud:
 
 def case_rows(count: int) -> pa.Table:
     """case_id string, opened_at timestamp (UTC), delay_days double, neighborhood string, opened_year int."""
-    start = dt.datetime(2011, 7, 1, 4)
+    start = dt.datetime(2011, 7, 1, 4, tzinfo=dt.UTC)
     return pa.table(
         {
             "case_id": [f"c{i:06d}" for i in range(count)],

@@ -323,6 +323,10 @@ QUERIES: list[tuple[str, list[list[str | None]]]] = [
     ("SELECT 1 AS a EXCEPT SELECT 1", []),
     ("VALUES (1, 'a'), (2, NULL)", [["1", "a"], ["2", None]]),
     ("SELECT a + 1 AS b FROM (VALUES 1, 2) AS t(a) ORDER BY -a", [["3"], ["2"]]),
+    ("SELECT -id AS id FROM cases WHERE id < 3 ORDER BY id + 0", [["-2"], ["-1"]]),
+    ("SELECT a.id FROM cases a JOIN cases b ON a.id = b.id + 3 ORDER BY a.id, b.id", [["4"]]),
+    ("SELECT date('2020-01-02'), sum(id) * 1.0 / count(*) FROM cases", [["2020-01-02", "2.5"]]),
+    ("SELECT count(*) * 100.0 / sum(count(*)) OVER () FROM cases GROUP BY area IS NULL ORDER BY 1", [["25.0"], ["75.0"]]),
     ("SELECT DISTINCT area FROM cases WHERE area LIKE 'R%'", [["Roxbury"]]),
     (
         "SELECT area, grouping FROM (SELECT area, count(*) AS grouping FROM cases GROUP BY ROLLUP (area)) WHERE grouping = 4",
