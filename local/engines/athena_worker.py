@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -118,7 +119,7 @@ class Worker:
                 connection.close()
 
     def _translate(self, sql: str) -> Query:
-        tree = parse(sql.strip().rstrip(";"))
+        tree = parse(sql.rstrip().rstrip(";"))
         if isinstance(tree, exp.Command):
             raise AthenaError("SYNTAX_ERROR", f"mismatched input '{sql.split()[0]}'", (1, 1))
         return Queries(sql, self._catalogue).query(tree, Scope())
@@ -162,10 +163,9 @@ class Worker:
 
 
 def _explained(sql: str) -> str | None:
-    words = sql.split(None, 1)
-    if len(words) < 2 or words[0].upper() != "EXPLAIN":
-        return None
-    return words[1]
+    """The statement of an EXPLAIN, at the place where it stands, so that errors name the right column."""
+    found = re.match(r"\s*EXPLAIN\s+", sql, re.IGNORECASE)
+    return re.sub(r"\S", " ", found[0]) + sql[found.end() :] if found else None
 
 
 def _plan(connection: Any, query: Query) -> list[list[str | None]]:
