@@ -57,6 +57,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("_start_trigger", "_triggers", "_get_crawler"),
     ),
     "services.iam": ("_roles", "_access_keys", "_instance_profiles"),
+    "services.lambda_svc": ("_execute_function_warm",),
     "services.scheduler": ("_tick_schedules", "_schedules", "_schedule_last_fired", "_to_epoch"),
     "services.stepfunctions": (
         *("_SERVICE_DISPATCH", "_ExecutionError", "_execute_task", "_invoke_resource", "_state_machines"),
@@ -327,7 +328,7 @@ class Emulator:
 
     def isolate_lambdas(self, python: str) -> None:
         """Run Python Lambdas in an interpreter that holds what AWS's runtime holds, in processes that a stop can end."""
-        script = self.get("core.lambda_runtime", "_PYTHON_WORKER_SCRIPT")
+        script = self._named_errors(self.get("core.lambda_runtime", "_PYTHON_WORKER_SCRIPT"))
         original = self.get("core.lambda_runtime", "_detect_runtime_binary")
 
         def detect(runtime: str) -> tuple[str, str]:
@@ -337,6 +338,27 @@ class Emulator:
         processes = self.get("core.lambda_runtime", "subprocess")
         recorded = SimpleNamespace(**{**vars(processes), "Popen": children.Child})
         self.patch("core.lambda_runtime", "subprocess", recorded)
+
+
+    def _named_errors(self, script: str) -> str:
+        """The worker's script and its caller, so changed that a handler's exception keeps its class as the error's type, by which
+        a state machine retries and catches; ministack calls every one Runtime.HandlerError."""
+        plain = '{"status": "error", "error": str(e), "trace"'
+        if plain not in script:
+            raise LookupError("ministack's Lambda worker reports errors in another way than local/emulator.py expects")
+        execute = self.get("services.lambda_svc", "_execute_function_warm")
+
+        def execute_named(*arguments: Any) -> Any:
+            answer = execute(*arguments)
+            body = answer.get("body")
+            if answer.get("error") and isinstance(body, dict) and str(body.get("errorMessage", "")).startswith("\0"):
+                _, kind, message = body["errorMessage"].split("\0", 2)
+                answer["body"] = {**body, "errorType": kind, "errorMessage": message}
+            return answer
+
+        self.patch("services.lambda_svc", "_execute_function_warm", execute_named)
+        named = '{"status": "error", "error": "\\0" + type(e).__name__ + "\\0" + str(e), "trace"'
+        return script.replace(plain, named)
 
 
 class Document:
