@@ -28,6 +28,7 @@ def build(app: App) -> None:
 
 
 if __name__ == "__main__":
-    app = App()
+    # CDK's own template validation takes half of a synthesis to start; the tests run it, and cfn-lint, on every environment.
+    app = App(builtin_cloud_formation_validation=False, analytics_reporting=False)
     build(app)
     app.synth()

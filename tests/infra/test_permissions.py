@@ -162,3 +162,16 @@ def test_people_query_in_their_own_workgroup_and_catalogue(dev: Assembly) -> Non
         quarantine = {r for r in catalogue if r.endswith("_quarantine")}
         assert bool(quarantine) is (group == "engineers")
         assert not any("*" in resource for resource in catalogue)
+
+
+def test_nobody_shares_a_role(every: Assembly) -> None:
+    users: list[str] = []
+    for template in every.templates():
+        for kind, attribute in (
+            ("AWS::Lambda::Function", "Role"),
+            ("AWS::Glue::Job", "Role"),
+            ("AWS::Glue::Crawler", "Role"),
+            ("AWS::StepFunctions::StateMachine", "RoleArn"),
+        ):
+            users += [properties[attribute] for properties in template.properties(kind)]
+    assert len(users) == len(set(users)) == 6
