@@ -1,16 +1,18 @@
 """Settings -> stacks -> checks. No credentials, no network, no account: `cdk synth -c env=local|dev|prod|everything`."""
 
+import sys
 from typing import Any
 
 from aws_cdk import App, Aws, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from lake.names import PROJECT
-from lake.odcs import load_all
-from lake.settings import load
+from lake.odcs import ContractError, load_all
+from lake.settings import SettingsError, load
 from stacks.access import Access
 from stacks.boston311 import Boston311
 from stacks.foundation import Foundation
+from stacks.packages import PackageError
 
 
 def build(app: App) -> None:
@@ -30,5 +32,8 @@ def build(app: App) -> None:
 if __name__ == "__main__":
     # CDK's own template validation takes half of a synthesis to start; the tests run it, and cfn-lint, on every environment.
     app = App(builtin_cloud_formation_validation=False, analytics_reporting=False)
-    build(app)
+    try:
+        build(app)
+    except (SettingsError, ContractError, PackageError) as error:
+        sys.exit(str(error))
     app.synth()
