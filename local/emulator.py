@@ -339,7 +339,6 @@ class Emulator:
         recorded = SimpleNamespace(**{**vars(processes), "Popen": children.Child})
         self.patch("core.lambda_runtime", "subprocess", recorded)
 
-
     def _named_errors(self, script: str) -> str:
         """The worker's script and its caller, so changed that a handler's exception keeps its class as the error's type, by which
         a state machine retries and catches; ministack calls every one Runtime.HandlerError."""

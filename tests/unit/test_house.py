@@ -68,7 +68,8 @@ def test_a_physical_name_stands_once() -> None:
         for path in python_files(room):
             if path == ROOT / "lake" / "names.py":
                 continue
-            texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+            nodes = ast.walk(ast.parse(path.read_text()))
+            texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
             offending = [text for text in texts if text.startswith(("tributary-local", "tributary-dev", "tributary-prod"))]
             assert not offending, f"{path.relative_to(ROOT)}: {offending}"
 

@@ -1,6 +1,8 @@
 """The ledger under kills: whatever is interrupted wherever, each input is worked exactly once."""
 
 from collections import Counter
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import boto3
@@ -44,9 +46,9 @@ def make_client() -> Any:
     return s3
 
 
-def job(s3: Any, available: list[Input], worked: Counter[tuple[int, str]], *, run_id: str) -> None:
+def job(s3: Any, prefix: str, available: list[Input], worked: Counter[tuple[int, str]], *, run_id: str) -> None:
     """What the silver job does: redo, plan what is new, work, mark as done. Work is marked with the batch's number."""
-    ledger = Ledger(s3, bucket=BUCKET, prefix=PREFIX)
+    ledger = Ledger(s3, bucket=BUCKET, prefix=prefix)
     unfinished = ledger.unfinished()
     if unfinished is not None:
         _work(ledger, unfinished, worked, run_id)
@@ -62,30 +64,34 @@ def _work(ledger: Ledger, batch: Batch, worked: Counter[tuple[int, str]], run_id
     ledger.finish(batch, run_id=run_id, report={})
 
 
-@given(
-    arrivals=st.lists(st.integers(0, 3), min_size=1, max_size=6),
-    kills=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=5),
-    snapshot_every=st.integers(1, 3),
-)
-@settings(max_examples=60, deadline=None)
-def test_every_input_is_worked_in_exactly_one_batch(arrivals: list[int], kills: list[tuple[int, bool]], snapshot_every: int) -> None:
-    with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger_module, "SNAPSHOT_EVERY", snapshot_every)
-        s3 = make_client()
+@mock_aws
+def test_every_input_is_worked_in_exactly_one_batch() -> None:
+    s3, prefixes = make_client(), (f"_batches/{number}/" for number in count())
+
+    @given(
+        arrivals=st.lists(st.integers(0, 3), min_size=1, max_size=6),
+        kills=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=5),
+        snapshot_every=st.integers(1, 3),
+    )
+    @settings(max_examples=60, deadline=None)
+    def holds(arrivals: list[int], kills: list[tuple[int, bool]], snapshot_every: int) -> None:
+        prefix = next(prefixes)
         available: list[Input] = []
         worked: Counter[tuple[int, str]] = Counter()
-        for number, count in enumerate(arrivals):
-            available += [Input(key=f"object-{i}", version=f"{number}") for i in range(count)]
-            if kills:
-                dies_at, after = kills.pop()
-                try:
-                    job(Mortal(s3, dies_at=dies_at, after=after), available, worked, run_id=f"run-{number}")
-                except Killed:
-                    pass
-        job(s3, available, worked, run_id="last")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ledger_module, "SNAPSHOT_EVERY", snapshot_every)
+            for number, size in enumerate(arrivals):
+                available += [Input(key=f"object-{i}", version=f"{number}") for i in range(size)]
+                if kills:
+                    dies_at, after = kills.pop()
+                    with suppress(Killed):
+                        job(Mortal(s3, dies_at=dies_at, after=after), prefix, available, worked, run_id=f"run-{number}")
+            job(s3, prefix, available, worked, run_id="last")
         by_input = Counter(name for _, name in worked)
         assert by_input == Counter({f"{item.key}@{item.version}": 1 for item in available})
-        assert Ledger(s3, bucket=BUCKET, prefix=PREFIX).unfinished() is None
+        assert Ledger(s3, bucket=BUCKET, prefix=prefix).unfinished() is None
+
+    holds()
 
 
 @mock_aws

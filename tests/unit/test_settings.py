@@ -45,7 +45,7 @@ def test_production_keeps_its_data(write) -> None:
 
 def test_a_missing_environment_names_those_that_exist(write) -> None:
     write("dev", "")
-    with pytest.raises(settings.SettingsError, match="expected config/staging.toml; there are dev"):
+    with pytest.raises(settings.SettingsError, match=r"expected config/staging\.toml; there are dev"):
         settings.load("staging")
 
 
