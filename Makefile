@@ -6,6 +6,7 @@ ENV ?= dev
 PYTHON := $(shell for p in python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && command -v "$$p" && break; done)
 BIN := .venv/bin
+CDK := node_modules/.bin/cdk
 READY := .venv/ready
 LOCKS := $(wildcard requirements/*.txt requirements/*.sha256 requirements/*.xml)
 
@@ -56,10 +57,14 @@ test: check ## everything that continuous integration checks
 	@$(BIN)/pytest -q tests/local
 
 synth: setup ## the templates of ENV (default dev) into cdk.out; needs no account and no network
-	@npx cdk synth --quiet --context env=$(ENV)
+	@$(CDK) synth --quiet --context env=$(ENV)
 
 deploy: setup ## deploy every stack of ENV to the AWS account you are signed in to
-	@npx cdk deploy --all --context env=$(ENV)
+	@$(CDK) deploy --all --context env=$(ENV)
+
+docs: setup ## write anew the pages that are made from the code (docs/fidelity.md)
+	@for env in local everything; do $(CDK) synth --quiet --context env=$$env --output .build/assembly-$$env >/dev/null 2>&1 || exit 1; done
+	@$(BIN)/python -m cli.fidelity .build/assembly-local .build/assembly-everything
 
 bench: setup ## measures, side by side with what one would otherwise pick
 	@$(BIN)/python -m bench
@@ -68,4 +73,4 @@ clean: ## stop the laptop cloud and remove everything that was installed or buil
 	@if [ -x $(BIN)/lake ]; then $(BIN)/lake down --wipe --yes; fi
 	@rm -rf .venv .tools .build node_modules cdk.out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo check test synth deploy bench clean
+.PHONY: help setup demo check test synth deploy docs bench clean
