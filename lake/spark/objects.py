@@ -51,10 +51,7 @@ class Pinned:
         return all(self._current(key) == version for key, version in self._in_place.items())
 
     def _current(self, key: str) -> str | None:
-        try:
-            head: dict[str, Any] = self._s3.head_object(Bucket=self._bucket, Key=key)
-        except self._s3.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
-                return None  # deleted since; its versions remain
-            raise
-        return str(head["VersionId"])
+        # By listing: the role may list below its prefixes only, and then S3 answers 403, not 404, to a look at what was deleted.
+        listed = self._s3.list_object_versions(Bucket=self._bucket, Prefix=key)  # of one key, newest first
+        found = [entry["VersionId"] for entry in listed.get("Versions", ()) if entry["Key"] == key and entry["IsLatest"]]
+        return str(found[0]) if found else None
