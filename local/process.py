@@ -122,11 +122,12 @@ def _listening_inode(port: int) -> str | None:
 
 def _environment(home: Home, port: int, portal_port: int) -> dict[str, str]:
     dropped = ("AWS_", "MINISTACK_", "PYTHON", "VIRTUAL_ENV", "SPARK_", "PYSPARK_", "LAKE_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped) or name == "LAKE_WARM_UP"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
         "LAKE_HOME": str(home.path),
+        "LAKE_WARM_UP": os.environ.get("LAKE_WARM_UP", "1"),  # the first job is not long in coming
         "LAKE_PORT": str(port),
         "LAKE_PORTAL_PORT": str(portal_port),
     }

@@ -17,7 +17,7 @@ def install_all(emulator: Emulator) -> None:
 
     runner = Runner(emulator)
     emulator.on_stop(runner.close)
-    if os.environ.get("LAKE_WARM_UP", "1") != "0":
+    if os.environ.get("LAKE_WARM_UP") == "1":
         emulator.on_restored(lambda: emulator.thread(runner.warm))
     glue.install(emulator, runner)
     emr.install(emulator, runner)

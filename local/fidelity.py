@@ -1,0 +1,43 @@
+"""Where the laptop cloud does not enforce or do what AWS does; docs/fidelity.md is made of this and of `FIDELITY`."""
+
+from typing import NamedTuple
+
+
+class Gap(NamedTuple):
+    """what: the permission or behaviour; why: what happens instead on the laptop."""
+
+    what: str
+    why: str
+
+
+# Permissions that AWS checks and the laptop cloud does not.
+UNENFORCED = (
+    Gap("cloudwatch:*", "the evaluator does not read the protocol of current SDKs; every signed call is allowed"),
+    Gap("lambda: capacity providers, code signing, durable executions, layer deletion", "calls without a route are allowed"),
+    Gap("iam:PassRole", "checked for EMR clusters (service role, instance role) only"),
+    Gap("CloudFormation's execution role", "resources are made in-process, as the account's root"),
+    Gap("roles of Glue jobs and Lambdas for CloudWatch Logs", "the services write their logs themselves"),
+    Gap("EMR's service role", "nothing is started in EC2, so nothing proves what it may do there"),
+    Gap("Firehose, event source mappings, S3 and EventBridge notifications", "deliver in-process, as nobody"),
+    Gap("sts:TagSession, sts:SetSourceIdentity", "no session carries tags"),
+    Gap("kms:*", "objects are not encrypted on disk, so reading one asks for no key"),
+    Gap("Conditions on aws:SourceAccount and aws:SourceArn in trust policies", "a service's own calls carry neither"),
+    Gap("Step Functions: ItemReader and ResultWriter of distributed maps", "read and write S3 in-process, as nobody"),
+)
+
+# Behaviour of the services that we use.
+GAPS = (
+    Gap("TLS", "plain HTTP on 127.0.0.1, which counts as secure transport"),
+    Gap("Networks", "subnets, groups, endpoints and NAT are remembered and route nothing"),
+    Gap("Spark clusters", "one machine with its cores and a quarter of its memory; executors and their settings are dropped"),
+    Gap("Spark's shuffle partitions", "twice the cores instead of 200"),
+    Gap(
+        "EMR's clusters",
+        "are ready at once; steps run one after the other; bootstrap actions and idle time-outs are remembered only",
+    ),
+    Gap("EMR's jars", "only command-runner.jar with spark-submit"),
+    Gap("Glue job runs", "glueetl and gluestreaming; no retries, bookmarks, triggers or connections"),
+    Gap("Lambda", "a process of this machine: no memory limit, one Python 3.11, boto3 as the runtime has it"),
+    Gap("Schedules", "what fell due while the laptop cloud was down is not caught up with"),
+    Gap("A killed laptop cloud", "control state of the last three seconds may be lost; objects are not; what ran has failed"),
+)
