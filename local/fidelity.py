@@ -40,4 +40,8 @@ GAPS = (
     Gap("Lambda", "a process of this machine: no memory limit, one Python 3.11, boto3 as the runtime has it"),
     Gap("Schedules", "what fell due while the laptop cloud was down is not caught up with"),
     Gap("A killed laptop cloud", "control state of the last three seconds may be lost; objects are not; what ran has failed"),
+    Gap("Athena's SQL", "SELECT, SHOW, DESCRIBE and EXPLAIN; what changes tables or makes views is refused, by name"),
+    Gap("Athena's approximate functions", "are exact; a function that is not translated is refused, never passed on to DuckDB"),
+    Gap("Crawlers", "understand Delta tables and Hive-style folders of CSV, JSON lines and Parquet"),
+    Gap("Alarms over several metrics", "are recorded and never evaluated"),
 )
