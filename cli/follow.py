@@ -1,6 +1,5 @@
 """Follows a run of a state machine and shows which step it is at."""
 
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from cli.environment import Environment
+from lake.failures import in_words
 
 POLL_SECONDS = 0.5
 
@@ -45,7 +45,11 @@ class Follower:
             if execution["status"] != "RUNNING":
                 seconds = (execution["stopDate"] - execution["startDate"]).total_seconds()
                 outcome = "succeeded" if execution["status"] == "SUCCEEDED" else "failed"
-                return Ended(outcome, seconds, "" if outcome == "succeeded" else error_of(execution))
+                return Ended(
+                    outcome,
+                    seconds,
+                    "" if outcome == "succeeded" else in_words(execution.get("error", ""), execution.get("cause", "")),
+                )
             time.sleep(POLL_SECONDS)
 
     def _step(self) -> str:
@@ -55,14 +59,3 @@ class Follower:
             if entered:
                 return str(entered["name"])
         return ""
-
-
-def error_of(execution: dict[str, Any]) -> str:
-    """The failure of an execution as one text: the error's name and its cause in plain words."""
-    name, cause = execution.get("error", ""), execution.get("cause", "")
-    try:
-        found = json.loads(cause)
-        cause = found.get("errorMessage") or found.get("ErrorMessage") or found.get("Cause") or cause
-    except (json.JSONDecodeError, AttributeError):
-        pass
-    return f"{name}: {cause}" if name and name not in cause else cause or name or execution["status"]

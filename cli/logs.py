@@ -1,7 +1,6 @@
 """`lake logs`: what every step of a run said, in one place and in order."""
 
 import gzip
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import click
 from cli.environment import Environment
 from cli.errors import LakeError
 from lake.aws import split_uri
+from lake.failures import in_words
 
 GLUE_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")
 EMR_FILES = ("stdout", "stderr")
@@ -89,19 +89,7 @@ def _note(event: dict[str, Any], current: dict[str, Any]) -> None:
             for kind, pattern in IDS.items():
                 current["ids"][kind] |= set(pattern.findall(said))
             if details.get("error"):
-                current["failure"] = f"{details['error']}: {_plain(details.get('cause', ''))}"
-
-
-def _plain(cause: str) -> str:
-    """A failure's cause in words; services wrap it in JSON."""
-    try:
-        found = json.loads(cause)
-    except json.JSONDecodeError:
-        return cause
-    if not isinstance(found, dict):
-        return cause
-    details = found.get("Status", {}).get("FailureDetails", {}) if isinstance(found.get("Status"), dict) else {}
-    return str(found.get("errorMessage") or found.get("ErrorMessage") or details.get("Message") or cause)
+                current["failure"] = in_words(details["error"], details.get("cause", ""))
 
 
 def _lines(environment: Environment, step: Step) -> Iterator[str]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from lake.failures import in_words
+
 MAX_ERROR = 2000
 
 
@@ -132,27 +134,9 @@ def parse_event(event: Mapping[str, Any]) -> Begin | Finish:
 
 
 def error_text(error: object) -> str:
-    """One readable text of what Step Functions caught.
-
-    Cause is JSON of a Lambda (errorMessage), of a Glue run (ErrorMessage), of an EMR step (FailureDetails), or text.
-    """
+    """One readable text of what Step Functions caught: {"Error", "Cause"}, a text, or null."""
     if error is None:
         return ""
     if not isinstance(error, dict):
         return str(error)[:MAX_ERROR]
-    name, cause = str(error.get("Error", "")), str(error.get("Cause", ""))
-    try:
-        detail = json.loads(cause)
-    except ValueError:
-        detail = None
-    message = _message_in(detail) if isinstance(detail, dict) else cause
-    text = ": ".join(part for part in (name, message or cause) if part)
-    return text[:MAX_ERROR]
-
-
-def _message_in(detail: dict[str, Any]) -> str:
-    for key in ("errorMessage", "ErrorMessage"):
-        if detail.get(key):
-            return str(detail[key])
-    failure = ((detail.get("Step") or {}).get("Status") or {}).get("FailureDetails") or {}
-    return " ".join(str(failure[key]) for key in ("Reason", "Message", "LogFile") if failure.get(key))
+    return in_words(str(error.get("Error", "")), str(error.get("Cause", "")))[:MAX_ERROR]

@@ -77,10 +77,10 @@ def test_times_are_written_as_athena_reads_them() -> None:
         (None, ""),
         ("plain", "plain"),
         ({"Error": "OriginMismatch", "Cause": json.dumps({"errorMessage": "wipe", "stackTrace": ["x"]})}, "OriginMismatch: wipe"),
-        ({"Error": "States.TaskFailed", "Cause": json.dumps({"ErrorMessage": "no disk"})}, "States.TaskFailed: no disk"),
+        ({"Error": "States.TaskFailed", "Cause": json.dumps({"ErrorMessage": "no disk"})}, "no disk"),
         (
             {"Error": "E", "Cause": json.dumps({"Step": {"Status": {"FailureDetails": {"Reason": "R", "Message": "m"}}}})},
-            "E: R m",
+            "E: m",
         ),
         ({"Error": "E", "Cause": "not json"}, "E: not json"),
         ({"Error": "E", "Cause": json.dumps({"Step": None})}, 'E: {"Step": null}'),
