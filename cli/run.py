@@ -51,7 +51,10 @@ def job() -> None:
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.pass_obj
 def submit(env: str, name: str, wait: bool, params: tuple[str, ...], form: str) -> None:
-    """Run job NAME alone, through its source's state machine: it takes the same lease as a run, and runs no code but the job's."""
+    """Run job NAME alone, through its source's state machine: it takes the same lease as a run, and runs no code but the job's.
+
+    A gold table is made anew when it is asked for with other parameters than before; the next run without them makes it anew again.
+    """
     environment = Environment.open(env)
     parameters = dict(_pair(text) for text in params)
     wanted = JOBS[name]

@@ -8,10 +8,9 @@ from pyspark.sql import functions as F
 
 from lake.contracts import contract
 from lake.jobs import parse
-from lake.spark.account import RunParts, closing_line
 from lake.spark.columns import row_hash
 from lake.spark.deps import unpack
-from lake.spark.gold import STEP, GoldTable, update
+from lake.spark.gold import GoldTable, update
 from lake.spark.session import spark_session
 
 MICROSECONDS_A_DAY = 86_400 * 1_000_000
@@ -48,22 +47,23 @@ def min_delay_days(parameters: dict[str, str]) -> float:
     return days
 
 
+def delays() -> GoldTable:
+    """gold.case_delays from silver.service_requests, one row a case at most."""
+    return GoldTable(
+        contract=contract("gold.case_delays"),
+        source=contract("silver.service_requests"),
+        scope=("case_id",),
+        answer=lambda requests, parameters: case_delays(requests, min_delay_days=min_delay_days(parameters)),
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     unpack()
     from lake.aws import client
 
     arguments = parse(argv)
-    days = min_delay_days(arguments.parameters)
-    delays = GoldTable(
-        contract=contract("gold.case_delays"),
-        source=contract("silver.service_requests"),
-        scope=("case_id",),
-        answer=lambda requests: case_delays(requests, min_delay_days=days),
-    )
-    s3 = client("s3")
-    report = update(spark_session("boston311_gold"), s3, delays, arguments)
-    RunParts(s3, bronze=arguments.bronze, step=STEP).write(arguments.run_id, report)
-    print(closing_line(report.tables), flush=True)
+    min_delay_days(arguments.parameters)  # a parameter that cannot be used is said before anything is planned
+    update(spark_session("boston311_gold"), client("s3"), delays(), arguments)
 
 
 if __name__ == "__main__":

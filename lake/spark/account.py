@@ -7,6 +7,7 @@ from typing import Any
 
 from lake.aws import split_uri
 from lake.names import run_part_key
+from lake.spark.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +66,39 @@ class Report:
         return cls(step=data["step"], refused=tuple(data["refused"]), tables=tuple(Account(**t) for t in data["tables"]))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A report that is in the ledger and in no run's part."""
+
+    run_id: str
+    report: Report
+
+
 class RunParts:
     """The parts of run reports in the bronze bucket; the machine's last task gathers them into one report."""
 
     def __init__(self, s3: Any, *, bronze: str, step: str) -> None:
         self._s3, self._bucket, self._step = s3, split_uri(bronze)[0], step
 
-    def write(self, run_id: str, report: Report) -> None:
+    def write(self, run_id: str, report: Report, *, lost: Lost | None = None) -> None:
+        """Leaves the run's part; `lost` is in it, and is marked as told under its own run."""
+        self._put(run_id, report)
+        if lost is not None and lost.run_id != run_id:
+            self._put(lost.run_id, lost.report)
+
+    def lost(self, ledger: Ledger) -> Lost | None:
+        """What the job that finished the ledger's last batch could not tell, because it was killed; None if it did."""
+        last = ledger.last()
+        if last is None or ledger.unfinished() is not None:
+            return None
+        run_id, report = ledger.report(last.number)
+        return None if self._exists(run_id) else Lost(run_id=run_id, report=Report.from_json(report))
+
+    def _put(self, run_id: str, report: Report) -> None:
         body = json.dumps(report.to_json()).encode()
         self._s3.put_object(Bucket=self._bucket, Key=run_part_key(run_id, self._step), Body=body)
 
-    def exists(self, run_id: str) -> bool:
+    def _exists(self, run_id: str) -> bool:
         key = run_part_key(run_id, self._step)
         listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
         return any(entry["Key"] == key for entry in listed.get("Contents", ()))

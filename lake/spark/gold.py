@@ -14,16 +14,17 @@ from lake.aws import split_uri
 from lake.contracts import Contract
 from lake.jobs import Arguments
 from lake.names import ledger_prefix
-from lake.spark.account import Account, Report
+from lake.spark.account import Account, Report, RunParts, closing_line
 from lake.spark.ledger import Batch, Input, Ledger
 from lake.spark.publish import Counts, DeltaTable, publish
 
 STEP = "gold"
+BEFORE_ALL = -1  # as "the last version that is in the table": nothing is
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldTable:
-    """answer: rows of the input table -> rows of this one (the contract's columns, unique by its key).
+    """answer: rows of the input table and the batch's parameters -> rows of this one (the contract's columns, unique by its key).
 
     scope: the contract's columns (also columns of the input) that say which rows of this table a changed input row can touch.
     """
@@ -31,26 +32,35 @@ class GoldTable:
     contract: Contract
     source: Contract
     scope: tuple[str, ...]
-    answer: Callable[[DataFrame], DataFrame]
+    answer: Callable[[DataFrame, dict[str, str]], DataFrame]
 
 
 def update(spark: SparkSession, s3: Any, gold: GoldTable, arguments: Arguments) -> Report:
-    """Brings the table up to the input's current version and returns the report."""
+    """Brings the table up to the input's current version; leaves the run's part of the report and returns it."""
     table = DeltaTable(spark=spark, contract=gold.contract, uri=f"{arguments.gold}/{gold.contract.table}")
     source = DeltaTable(spark=spark, contract=gold.source, uri=f"{arguments.silver}/{gold.source.table}")
     table.create()
     ledger = Ledger(s3, bucket=split_uri(arguments.gold)[0], prefix=ledger_prefix(gold.contract.table))
+    parts = RunParts(s3, bronze=arguments.bronze, step=STEP)
     report = Report(step=STEP, tables=(table.zero(),))
+    lost = parts.lost(ledger)
+    if lost is not None:
+        report += lost.report
     batch = ledger.unfinished()
     if batch is not None:
         report += _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
     last = ledger.last()
-    done_to = int(last.inputs[0].version) if last is not None else -1
+    done_to = int(last.inputs[0].version) if last is not None else BEFORE_ALL
     newest = source.version()
-    if newest > done_to:
-        item = Input(key=gold.source.name, version=str(newest), facts={"after": done_to})
+    # Rows made under other parameters answer another question: then the whole table is made anew.
+    same = last is not None and last.inputs[0].facts["parameters"] == arguments.parameters
+    if newest > done_to or not same:
+        facts = {"after": done_to if same else BEFORE_ALL, "parameters": arguments.parameters}
+        item = Input(key=gold.source.name, version=str(newest), facts=facts)
         batch = ledger.plan([item], run_id=arguments.run_id)
         report += _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
+    parts.write(arguments.run_id, report, lost=lost)
+    print(closing_line(report.tables), flush=True)
     return report
 
 
@@ -70,17 +80,17 @@ def _commit(batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTa
     version, after = int(item.version), int(item.facts["after"])
     rows = source.read(version=version)
     scope = None
-    if after >= 0:
+    if after != BEFORE_ALL:
         feed = source.spark.read.format("delta").option("readChangeFeed", "true")
         changes = feed.option("startingVersion", after + 1).option("endingVersion", version).load(source.uri)
         scope = changes.select(*gold.scope).distinct().persist()
         if scope.isEmpty():
             return table.zero()  # the input's versions were maintenance
         rows = rows.join(scope, list(gold.scope), "left_semi")
-    answer = gold.answer(rows).select(*[column.name for column in gold.contract.columns]).persist()
+    answer = gold.answer(rows, item.facts["parameters"]).select(*[column.name for column in gold.contract.columns]).persist()
     try:
         counts = Counts(read=answer.count())
-        return publish(table, answer, batch=batch.number, run_id=run_id, counts=counts, scope=scope)
+        return publish(table, answer, batch=batch.number, run_id=run_id, counts=counts, scope=scope, whole=scope is None)
     finally:
         answer.unpersist()
         if scope is not None:

@@ -82,16 +82,17 @@ def publish(
     counts: Counts,
     newer: Newer | None = None,
     scope: DataFrame | None = None,
+    whole: bool = False,
     refused: list[dict[str, Any]] | None = None,
 ) -> Account:
     """Brings `rows` (the contract's columns, unique by its key) into `table` and returns the account.
 
     newer: whether a row replaces a different one that is there; always, if None.
     scope: keys (any of the table's columns) within which the table shall afterwards hold `rows` and nothing else; what is there
-    beyond is withdrawn. refused: kept in the commit, for a batch that is redone.
+    beyond is withdrawn. whole: the scope is the whole table. refused: kept in the commit, for a batch that is redone.
     """
     contract = table.contract
-    compared = _compare(table, rows, newer=newer, scope=scope).persist()
+    compared = _compare(table, rows, newer=newer, scope=scope, whole=whole).persist()
     try:
         tally = compared.groupBy("_action", *[f"_target.{p}" for p in contract.partitions]).count().collect()
         by_action: dict[str, int] = {}
@@ -132,14 +133,16 @@ def _columns(rows: DataFrame, contract: Contract) -> DataFrame:
     return columns.repartition(*contract.partitions) if contract.partitions else columns
 
 
-def _compare(table: DeltaTable, rows: DataFrame, *, newer: Newer | None, scope: DataFrame | None) -> DataFrame:
+def _compare(table: DeltaTable, rows: DataFrame, *, newer: Newer | None, scope: DataFrame | None, whole: bool) -> DataFrame:
     """`rows` with `_target` (the row that is there) and `_action`: insert, update, unchanged, older or delete."""
     contract, key = table.contract, list(table.contract.key)
-    there = table.read()
-    known = there.join(rows.select(*key), key, "left_semi") if scope is None else there.join(scope, scope.columns, "left_semi")
+    known = table.read()
+    if not whole:
+        within = rows.select(*key) if scope is None else scope
+        known = known.join(within, within.columns, "left_semi")
     needed = dict.fromkeys(("row_hash", *contract.partitions, *(newer.columns if newer else ())))
     known = known.select(*key, F.struct(*needed).alias("_target"))
-    joined = rows.join(known, key, "left" if scope is None else "full")
+    joined = rows.join(known, key, "left" if scope is None and not whole else "full")
     replaces = F.lit(True) if newer is None else F.expr(newer.condition)
     action = (
         F.when(F.col("_target").isNull(), "insert")

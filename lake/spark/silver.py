@@ -73,9 +73,9 @@ class SilverRun:
         parts = RunParts(self.s3, bronze=self.arguments.bronze, step=STEP)
         run_id = self.arguments.run_id
         report = Report(step=STEP, tables=(self.table.zero(),))
-        lost = _unreported(ledger, parts, run_id=run_id)
+        lost = parts.lost(ledger)
         if lost is not None:
-            report += lost[1]
+            report += lost.report
         unfinished = ledger.unfinished()
         if unfinished is not None:
             report += self._work(ledger, unfinished)
@@ -86,9 +86,7 @@ class SilverRun:
         new = list(self.source.inputs(self.s3, bucket=bucket, taken=ledger.taken()))
         if new:
             report += self._work(ledger, ledger.plan(new, run_id=run_id))
-        parts.write(run_id, report)
-        if lost is not None:
-            parts.write(*lost)
+        parts.write(run_id, report, lost=lost)
         print(closing_line(report.tables), flush=True)
         return report
 
@@ -188,14 +186,3 @@ class SilverRun:
         finally:
             good.unpersist()
         return account, refused
-
-
-def _unreported(ledger: Ledger, parts: RunParts, *, run_id: str) -> tuple[str, Report] | None:
-    """(run, report) of the last batch if the run that finished it was killed before it could report, else None."""
-    last = ledger.last()
-    if last is None or ledger.unfinished() is not None:
-        return None
-    finisher, report = ledger.report(last.number)
-    if finisher == run_id or parts.exists(finisher):
-        return None
-    return finisher, Report.from_json(report)
