@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from lake.contracts import RELEASABLE
+
 
 def emit_json(value: Any) -> None:
     """One JSON value on standard output and nothing else."""
@@ -40,7 +42,6 @@ def report_table(report: dict[str, Any]) -> None:
     out.print(table)
     for refused in report["refused"]:
         out.print(f"refused: {refused['object']}: {refused['rule']}", highlight=False, style="yellow")
-    if report["refused"]:
-        out.print(
-            f"what was refused can be released with: lake run {report['source']} --accept {report['run_id']}", highlight=False
-        )
+    if any(RELEASABLE in refused["rule"] for refused in report["refused"]):
+        release = f"lake run {report['source']} --accept {report['run_id']}"
+        out.print(f"to publish the good rows all the same: {release}", highlight=False)

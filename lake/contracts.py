@@ -13,6 +13,8 @@ from typing import Any
 from lake.names import QUARANTINE_SUFFIX, Layer, Names
 
 COMPILED = "contracts.json"
+# Stands in the rule of an object that is over the contract's threshold: of all refusals only such a one can be released.
+RELEASABLE = "the contract allows"
 
 
 @dataclass(frozen=True, kw_only=True)

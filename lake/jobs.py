@@ -65,6 +65,7 @@ class Arguments:
 
     run_id: str
     source: str
+    region: str
     bronze: str
     silver: str
     gold: str

@@ -14,7 +14,7 @@ from lake.spark.gold import GoldTable, update
 from lake.spark.session import spark_session
 
 MICROSECONDS_A_DAY = 86_400 * 1_000_000
-CASE = ("case_id", "opened_at", "target_at", "closed_at", "neighborhood", "reason", "type", "department")
+CASE = ("case_id", "opened_at", "target_at", "closed_at", "neighborhood", "reason", "type", "department", "opened_year")
 
 
 class BadParameter(ValueError):

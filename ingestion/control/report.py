@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ingestion.control.model import Finish, Part, Refusal, RunReport, TableReport
+from lake.contracts import RELEASABLE
 from lake.names import run_parts_prefix, run_report_key
 
 COUNTS = ("read", "written", "unchanged", "superseded", "quarantined", "withdrawn")
@@ -93,8 +94,8 @@ def _next_steps(report: RunReport) -> list[str]:
     steps = [f"lake logs {report.run_id}    every step's log in one place"]
     if report.outcome == "failed":
         steps.append(f"lake run {report.source}    once the cause is gone; it takes up where this run stopped")
-    if report.refused:
-        steps.append(f"lake run {report.source} --accept {report.run_id}    releases objects held by a quality threshold")
+    if any(RELEASABLE in refusal.rule for refusal in report.refused):
+        steps.append(f"lake run {report.source} --accept {report.run_id}    publishes the good rows of objects over the threshold")
     return steps
 
 

@@ -66,37 +66,20 @@ class Report:
         return cls(step=data["step"], refused=tuple(data["refused"]), tables=tuple(Account(**t) for t in data["tables"]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lost:
-    """A report that is in the ledger and in no run's part."""
-
-    run_id: str
-    report: Report
-
-
 class RunParts:
     """The parts of run reports in the bronze bucket; the machine's last task gathers them into one report."""
 
     def __init__(self, s3: Any, *, bronze: str, step: str) -> None:
         self._s3, self._bucket, self._step = s3, split_uri(bronze)[0], step
 
-    def write(self, run_id: str, report: Report, *, lost: Lost | None = None) -> None:
-        """Leaves the run's part; `lost` is in it, and is marked as told under its own run."""
-        self._put(run_id, report)
-        if lost is not None and lost.run_id != run_id:
-            self._put(lost.run_id, lost.report)
-
-    def lost(self, ledger: Ledger) -> Lost | None:
-        """What the job that finished the ledger's last batch could not tell, because it was killed; None if it did."""
-        last = ledger.last()
-        if last is None or ledger.unfinished() is not None:
-            return None
-        run_id, report = ledger.report(last.number)
-        return None if self._exists(run_id) else Lost(run_id=run_id, report=Report.from_json(report))
-
-    def _put(self, run_id: str, report: Report) -> None:
+    def tell(self, run_id: str, ledger: Ledger, *, zero: Report) -> Report:
+        """Leaves the run's part, `zero` plus the reports that the ledger gives it to tell, and returns it."""
+        told = ledger.done_by(run_id, has_told=self._exists)
+        report = sum((Report.from_json(part) for part in told), start=zero)
         body = json.dumps(report.to_json()).encode()
         self._s3.put_object(Bucket=self._bucket, Key=run_part_key(run_id, self._step), Body=body)
+        print(closing_line(report.tables), flush=True)
+        return report
 
     def _exists(self, run_id: str) -> bool:
         key = run_part_key(run_id, self._step)

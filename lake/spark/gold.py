@@ -14,9 +14,9 @@ from lake.aws import split_uri
 from lake.contracts import Contract
 from lake.jobs import Arguments
 from lake.names import ledger_prefix
-from lake.spark.account import Account, Report, RunParts, closing_line
+from lake.spark.account import Account, Report, RunParts
 from lake.spark.ledger import Batch, Input, Ledger
-from lake.spark.publish import Counts, DeltaTable, publish
+from lake.spark.publish import Counts, DeltaTable, publish, within
 
 STEP = "gold"
 BEFORE_ALL = -1  # as "the last version that is in the table": nothing is
@@ -41,14 +41,9 @@ def update(spark: SparkSession, s3: Any, gold: GoldTable, arguments: Arguments) 
     source = DeltaTable(spark=spark, contract=gold.source, uri=f"{arguments.silver}/{gold.source.table}")
     table.create()
     ledger = Ledger(s3, bucket=split_uri(arguments.gold)[0], prefix=ledger_prefix(gold.contract.table))
-    parts = RunParts(s3, bronze=arguments.bronze, step=STEP)
-    report = Report(step=STEP, tables=(table.zero(),))
-    lost = parts.lost(ledger)
-    if lost is not None:
-        report += lost.report
     batch = ledger.unfinished()
     if batch is not None:
-        report += _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
+        _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
     last = ledger.last()
     done_to = int(last.inputs[0].version) if last is not None else BEFORE_ALL
     newest = source.version()
@@ -58,13 +53,12 @@ def update(spark: SparkSession, s3: Any, gold: GoldTable, arguments: Arguments) 
         facts = {"after": done_to if same else BEFORE_ALL, "parameters": arguments.parameters}
         item = Input(key=gold.source.name, version=str(newest), facts=facts)
         batch = ledger.plan([item], run_id=arguments.run_id)
-        report += _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
-    parts.write(arguments.run_id, report, lost=lost)
-    print(closing_line(report.tables), flush=True)
-    return report
+        _work(ledger, batch, table=table, source=source, gold=gold, run_id=arguments.run_id)
+    zero = Report(step=STEP, tables=(table.zero(),))
+    return RunParts(s3, bronze=arguments.bronze, step=STEP).tell(arguments.run_id, ledger, zero=zero)
 
 
-def _work(ledger: Ledger, batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTable, run_id: str) -> Report:
+def _work(ledger: Ledger, batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTable, run_id: str) -> None:
     committed = table.commit_of(batch.number)
     if committed is not None:
         account = Account(**{**committed["account"], "version": table.version()})
@@ -72,26 +66,36 @@ def _work(ledger: Ledger, batch: Batch, *, table: DeltaTable, source: DeltaTable
         account = _commit(batch, table=table, source=source, gold=gold, run_id=run_id)
     report = Report(step=STEP, tables=(account,))
     ledger.finish(batch, run_id=run_id, report=report.to_json())
-    return report
 
 
 def _commit(batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTable, run_id: str) -> Account:
     (item,) = batch.inputs
     version, after = int(item.version), int(item.facts["after"])
     rows = source.read(version=version)
-    scope = None
+    scope, partitions = None, {}
     if after != BEFORE_ALL:
         feed = source.spark.read.format("delta").option("readChangeFeed", "true")
         changes = feed.option("startingVersion", after + 1).option("endingVersion", version).load(source.uri)
-        scope = changes.select(*gold.scope).distinct().persist()
+        common = [column for column in gold.source.partitions if column in gold.contract.partitions]
+        changed = changes.select(*gold.scope, *common).distinct().persist()
+        scope = changed.select(*gold.scope).distinct()
         if scope.isEmpty():
             return table.zero()  # the input's versions were maintenance
-        rows = rows.join(scope, list(gold.scope), "left_semi")
+        # Before- and after-images name every partition in which a changed row was or is: no other needs to be read.
+        partitions = {column: [row[0] for row in changed.select(column).distinct().collect()] for column in common}
+        rows = within(rows, partitions).join(scope, list(gold.scope), "left_semi")
     answer = gold.answer(rows, item.facts["parameters"]).select(*[column.name for column in gold.contract.columns]).persist()
     try:
         counts = Counts(read=answer.count())
-        return publish(table, answer, batch=batch.number, run_id=run_id, counts=counts, scope=scope, whole=scope is None)
+        return publish(
+            table,
+            answer,
+            batch=batch.number,
+            run_id=run_id,
+            counts=counts,
+            scope=scope,
+            partitions=partitions,
+            whole=scope is None,
+        )
     finally:
         answer.unpersist()
-        if scope is not None:
-            scope.unpersist()

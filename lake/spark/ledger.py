@@ -7,7 +7,7 @@ holds the ledger its only writer.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -84,33 +84,46 @@ class Ledger:
         return batch
 
     def finish(self, batch: Batch, *, run_id: str, refused: Iterable[Refusal] = (), report: dict[str, Any]) -> None:
-        """Marks `batch` as done by `run_id`, with what it refused and its report."""
+        """Marks `batch` as done, with what it refused and its report, which `run_id` is to tell."""
         if batch.number % SNAPSHOT_EVERY == 0:
             self._put(batch.number, "taken", sorted(self.taken()))
         self._put(batch.number, "done", {"run_id": run_id, "refused": [asdict(r) for r in refused], "report": report})
 
-    def report(self, number: int) -> tuple[str, dict[str, Any]]:
-        """(run that finished batch `number`, its report)."""
-        done = self._get(number, "done")
-        return done["run_id"], done["report"]
+    def done_by(self, run_id: str, *, has_told: Callable[[str], bool]) -> list[dict[str, Any]]:
+        """Reports that `run_id` is to tell, oldest first: of batches that it finished, and of those whose run was killed before it
+        could tell them. These become its own, also for a release, before they are told: a report is told once, whoever is killed.
+        """
+        reports = []
+        for number in sorted(self._numbers()["done"], reverse=True):
+            done = self._get(number, "done")
+            if done["run_id"] != run_id:
+                if has_told(done["run_id"]):
+                    break
+                self._put(number, "done", {**done, "run_id": run_id})
+            reports.append(done["report"])
+        return reports[::-1]
 
     def refused_by(self, run_id: str) -> tuple[Input, ...]:
-        """Inputs that `run_id` refused and no later batch has released. Raises NothingRefused when there are none."""
+        """Inputs that `run_id` refused, and that neither were released since nor have a newer version that was taken since.
+
+        Raises NothingRefused if that run refused nothing.
+        """
         kinds = self._numbers()
-        refused: dict[tuple[str, str], Input] = {}
+        refused: dict[str, Input] = {}
+        first = None
         for number in sorted(kinds["done"]):
             done = self._get(number, "done")
-            if done["run_id"] == run_id:
-                for refusal in done["refused"]:
-                    item = Input(**refusal["item"])
-                    refused[item.key, item.version] = item
-        for number in sorted(kinds["plan"]):
+            if done["run_id"] == run_id and done["refused"]:
+                first = first or number
+                refused |= {refusal["item"]["key"]: Input(**refusal["item"]) for refusal in done["refused"]}
+        if first is None:
+            raise NothingRefused(f"run {run_id} holds nothing back: it refused no object")
+        for number in sorted(n for n in kinds["plan"] if n > first):
             batch = self._batch(number)
-            if batch.accepts == run_id:
-                for item in batch.inputs:
-                    refused.pop((item.key, item.version), None)
-        if not refused:
-            raise NothingRefused(f"run {run_id} holds nothing back: it refused no object, or what it refused was released already")
+            for item in batch.inputs:
+                held = refused.get(item.key)
+                if held is not None and (batch.accepts == run_id or held.version != item.version):
+                    del refused[item.key]
         return tuple(refused.values())
 
     def _numbers(self) -> dict[str, set[int]]:
@@ -133,4 +146,6 @@ class Ledger:
         return json.load(self._s3.get_object(Bucket=self._bucket, Key=self._key(number, kind))["Body"])
 
     def _put(self, number: int, kind: str, data: Any) -> None:
-        self._s3.put_object(Bucket=self._bucket, Key=self._key(number, kind), Body=json.dumps(data).encode())
+        # The lease makes this the only writer; should that ever fail, two plans of one number must not both be worked.
+        once = {"IfNoneMatch": "*"} if kind == "plan" else {}
+        self._s3.put_object(Bucket=self._bucket, Key=self._key(number, kind), Body=json.dumps(data).encode(), **once)

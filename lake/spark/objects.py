@@ -50,6 +50,12 @@ class Pinned:
     def unmoved(self) -> bool:
         return all(self._current(key) == version for key, version in self._in_place.items())
 
+    def forget(self) -> None:
+        """Deletes what was copied aside: it holds rows as received."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._staging_bucket, Prefix=self._staging_prefix):
+            for entry in page.get("Contents", ()):
+                self._s3.delete_object(Bucket=self._staging_bucket, Key=entry["Key"])
+
     def _current(self, key: str) -> str | None:
         # By listing: the role may list below its prefixes only, and then S3 answers 403, not 404, to a look at what was deleted.
         listed = self._s3.list_object_versions(Bucket=self._bucket, Prefix=key)  # of one key, newest first

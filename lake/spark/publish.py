@@ -82,6 +82,7 @@ def publish(
     counts: Counts,
     newer: Newer | None = None,
     scope: DataFrame | None = None,
+    partitions: dict[str, list[Any]] | None = None,
     whole: bool = False,
     refused: list[dict[str, Any]] | None = None,
 ) -> Account:
@@ -89,10 +90,15 @@ def publish(
 
     newer: whether a row replaces a different one that is there; always, if None.
     scope: keys (any of the table's columns) within which the table shall afterwards hold `rows` and nothing else; what is there
-    beyond is withdrawn. whole: the scope is the whole table. refused: kept in the commit, for a batch that is redone.
+    beyond is withdrawn. partitions: values outside which nothing of the scope lies. whole: the scope is the whole table.
+    refused: kept in the commit, for a batch that is redone.
     """
     contract = table.contract
-    compared = _compare(table, rows, newer=newer, scope=scope, whole=whole).persist()
+    known = within(table.read(), partitions or {})
+    if not whole:
+        keys = rows.select(*contract.key) if scope is None else scope
+        known = known.join(keys, keys.columns, "left_semi")
+    compared = _compare(contract, rows, known, newer=newer, all_known=whole or scope is not None).persist()
     try:
         tally = compared.groupBy("_action", *[f"_target.{p}" for p in contract.partitions]).count().collect()
         by_action: dict[str, int] = {}
@@ -133,16 +139,19 @@ def _columns(rows: DataFrame, contract: Contract) -> DataFrame:
     return columns.repartition(*contract.partitions) if contract.partitions else columns
 
 
-def _compare(table: DeltaTable, rows: DataFrame, *, newer: Newer | None, scope: DataFrame | None, whole: bool) -> DataFrame:
-    """`rows` with `_target` (the row that is there) and `_action`: insert, update, unchanged, older or delete."""
-    contract, key = table.contract, list(table.contract.key)
-    known = table.read()
-    if not whole:
-        within = rows.select(*key) if scope is None else scope
-        known = known.join(within, within.columns, "left_semi")
+def within(rows: DataFrame, partitions: dict[str, list[Any]]) -> DataFrame:
+    """`rows` of these partitions, the values as literals: Delta then reads no other file."""
+    for column, values in partitions.items():
+        rows = rows.where(F.col(column).isin(values))
+    return rows
+
+
+def _compare(contract: Contract, rows: DataFrame, known: DataFrame, *, newer: Newer | None, all_known: bool) -> DataFrame:
+    """`rows` with `_target` (the row that is there) and `_action`: insert, update, unchanged, older or, if `all_known`, delete."""
+    key = list(contract.key)
     needed = dict.fromkeys(("row_hash", *contract.partitions, *(newer.columns if newer else ())))
     known = known.select(*key, F.struct(*needed).alias("_target"))
-    joined = rows.join(known, key, "left" if scope is None and not whole else "full")
+    joined = rows.join(known, key, "full" if all_known else "left")
     replaces = F.lit(True) if newer is None else F.expr(newer.condition)
     action = (
         F.when(F.col("_target").isNull(), "insert")

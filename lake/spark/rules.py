@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lake.contracts import Contract
+from lake.contracts import RELEASABLE, Contract
 
 QUARANTINE_COLUMNS = "batch bigint NOT NULL, rule string NOT NULL, object string NOT NULL, version_id string NOT NULL, raw string"
 
@@ -56,7 +56,7 @@ class Tally:
         """Why the input is refused, or None while it is within the contract's threshold."""
         if self.bad <= contract.threshold * self.read:
             return None
-        return f"{self.most}: {self.bad} of {self.read} rows broke a rule, the contract allows {contract.threshold:.2%}"
+        return f"{self.most}: {self.bad} of {self.read} rows broke a rule, {RELEASABLE} {contract.threshold:.2%}"
 
 
 def tallies(judged_rows: DataFrame) -> dict[int, Tally]:

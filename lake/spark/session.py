@@ -12,8 +12,6 @@ SETTINGS = {
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     # Athena reads microseconds; Spark's default INT96 has no statistics to skip files by.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Batches are small against a cluster; adaptive execution splits further where they are not.
-    "spark.sql.shuffle.partitions": "8",
     # Delta's default of 50 tasks to read a log is meant for logs of millions of files; ours have thousands.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.showConsoleProgress": "false",

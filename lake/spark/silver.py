@@ -18,7 +18,7 @@ from lake.aws import split_uri
 from lake.contracts import Contract
 from lake.jobs import Arguments
 from lake.names import ledger_prefix
-from lake.spark.account import Account, Report, RunParts, closing_line
+from lake.spark.account import Account, Report, RunParts
 from lake.spark.ledger import Batch, Input, Ledger, Refusal
 from lake.spark.objects import Pinned
 from lake.spark.publish import Counts, DeltaTable, Newer, append, publish
@@ -70,25 +70,22 @@ class SilverRun:
         """Redoes an unfinished batch, releases what --accept names, then works what is new; leaves the run's part of the report."""
         self._create_tables()
         ledger = Ledger(self.s3, bucket=split_uri(self.arguments.silver)[0], prefix=ledger_prefix(self.arguments.source))
-        parts = RunParts(self.s3, bronze=self.arguments.bronze, step=STEP)
-        run_id = self.arguments.run_id
-        report = Report(step=STEP, tables=(self.table.zero(),))
-        lost = parts.lost(ledger)
-        if lost is not None:
-            report += lost.report
+        run_id, accept = self.arguments.run_id, self.arguments.accept
         unfinished = ledger.unfinished()
         if unfinished is not None:
-            report += self._work(ledger, unfinished)
-        if self.arguments.accept:
-            released = ledger.refused_by(self.arguments.accept)
-            report += self._work(ledger, ledger.plan(released, run_id=run_id, accepts=self.arguments.accept))
+            self._work(ledger, unfinished)
+        if accept is not None:
+            released = ledger.refused_by(accept)
+            if released:
+                self._work(ledger, ledger.plan(released, run_id=run_id, accepts=accept))
+            else:
+                print(f"what run {accept} refused was released already, or has a newer version", flush=True)
         bucket = split_uri(self.arguments.bronze)[0]
         new = list(self.source.inputs(self.s3, bucket=bucket, taken=ledger.taken()))
         if new:
-            report += self._work(ledger, ledger.plan(new, run_id=run_id))
-        parts.write(run_id, report, lost=lost)
-        print(closing_line(report.tables), flush=True)
-        return report
+            self._work(ledger, ledger.plan(new, run_id=run_id))
+        zero = Report(step=STEP, tables=(self.table.zero(),))
+        return RunParts(self.s3, bronze=self.arguments.bronze, step=STEP).tell(run_id, ledger, zero=zero)
 
     @property
     def table(self) -> DeltaTable:
@@ -101,7 +98,7 @@ class SilverRun:
         quarantine = f"delta.`{self.arguments.silver}/{self.source.contract.quarantine}`"
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {quarantine} ({QUARANTINE_COLUMNS}) USING delta")
 
-    def _work(self, ledger: Ledger, batch: Batch) -> Report:
+    def _work(self, ledger: Ledger, batch: Batch) -> None:
         print(f"batch {batch.number}: {len(batch.inputs)} inputs", flush=True)
         committed = self.table.commit_of(batch.number)
         if committed is not None:
@@ -112,7 +109,7 @@ class SilverRun:
         shown = tuple({"object": refusal.object, "rule": refusal.rule} for refusal in refused)
         report = Report(step=STEP, refused=shown, tables=(account,))
         ledger.finish(batch, run_id=self.arguments.run_id, refused=refused, report=report.to_json())
-        return report
+        self._pinned().forget()
 
     def _commit(self, batch: Batch) -> tuple[Account, list[Refusal]]:
         unread = {n: rule for n, item in enumerate(batch.inputs) if (rule := self.source.refusal(item))}
@@ -120,12 +117,7 @@ class SilverRun:
         if not readable:
             return self.table.zero(), self._refusals(batch, unread)
         for _ in range(ATTEMPTS):
-            pinned = Pinned(
-                self.s3,
-                bucket=split_uri(self.arguments.bronze)[0],
-                staging_bucket=split_uri(self.arguments.silver)[0],
-                staging_prefix=f"{ledger_prefix(self.arguments.source)}staging/",
-            )
+            pinned = self._pinned()
             rows = self._read(readable, pinned).persist()
             try:
                 found = tallies(rows)
@@ -150,6 +142,14 @@ class SilverRun:
                 .withColumn("_version", F.lit(version))
             )
         return reduce(DataFrame.unionByName, frames)
+
+    def _pinned(self) -> Pinned:
+        return Pinned(
+            self.s3,
+            bucket=split_uri(self.arguments.bronze)[0],
+            staging_bucket=split_uri(self.arguments.silver)[0],
+            staging_prefix=f"{ledger_prefix(self.arguments.source)}staging/",
+        )
 
     def _refusals(self, batch: Batch, rules: dict[int, str]) -> list[Refusal]:
         return [

@@ -243,7 +243,7 @@ def test_a_delay_counts_the_night_on_which_clocks_change_as_it_lasted(spark: Any
     rows = spark.sql(
         "SELECT '1' AS case_id, 'Closed' AS status, timestamp'2011-11-05 14:00:00Z' AS opened_at, "
         "timestamp'2011-11-05 16:00:00Z' AS target_at, timestamp'2011-11-06 17:00:00.000001Z' AS closed_at, "
-        "null AS neighborhood, null AS reason, null AS type, null AS department"
+        "null AS neighborhood, null AS reason, null AS type, null AS department, 2011 AS opened_year"
     )
     (row,) = case_delays(rows).collect()
     assert row["delay_days"] == (25 * 3600 * 1_000_000 + 1) / 86_400_000_000

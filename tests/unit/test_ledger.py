@@ -122,7 +122,32 @@ def test_what_a_run_refused_can_be_released_once() -> None:
     assert (held, held.facts) == (bad, {"header": ["x"]})
     released = ledger.plan([held], run_id="r2", accepts="r1")
     ledger.finish(released, run_id="r2", report={})
-    with pytest.raises(NothingRefused, match="r1 holds nothing back"):
-        ledger.refused_by("r1")
+    assert ledger.refused_by("r1") == (), "to release it again is no error: the first time may have been killed"
     with pytest.raises(NothingRefused, match="r7"):
         ledger.refused_by("r7")
+
+
+@mock_aws
+def test_what_has_a_newer_version_is_not_released_over_it() -> None:
+    ledger = Ledger(make_client(), bucket=BUCKET, prefix=PREFIX)
+    old, new = Input(key="a.csv", version="1"), Input(key="a.csv", version="2")
+    batch = ledger.plan([old], run_id="r1")
+    ledger.finish(batch, run_id="r1", refused=[Refusal(object="a.csv", rule="r", item=old)], report={})
+    ledger.finish(ledger.plan([new], run_id="r2"), run_id="r2", report={})
+    assert ledger.refused_by("r1") == ()
+
+
+@mock_aws
+def test_a_report_is_told_by_one_run_whoever_is_killed() -> None:
+    ledger = Ledger(make_client(), bucket=BUCKET, prefix=PREFIX)
+    told: set[str] = set()
+    for number, run_id in enumerate(("r1", "r1", "r2"), start=1):
+        batch = ledger.plan([Input(key="a.csv", version=str(number))], run_id=run_id)
+        ledger.finish(batch, run_id=run_id, report={"batch": number})
+    # r1 and r2 were killed before they told; so was r3, after it had taken their reports over.
+    assert [r["batch"] for r in ledger.done_by("r3", has_told=told.__contains__)] == [1, 2, 3]
+    assert [r["batch"] for r in ledger.done_by("r4", has_told=told.__contains__)] == [1, 2, 3]
+    told.add("r4")
+    assert ledger.done_by("r5", has_told=told.__contains__) == []
+    # Asked again, as a retried task does, a run tells the same.
+    assert [r["batch"] for r in ledger.done_by("r4", has_told=told.__contains__)] == [1, 2, 3]

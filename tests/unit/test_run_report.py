@@ -30,7 +30,7 @@ FINISH: dict[str, Any] = {
 SILVER = Part.model_validate(
     {
         "step": "silver",
-        "refused": [{"object": "b.csv.gz", "rule": "threshold"}],
+        "refused": [{"object": "b.csv.gz", "rule": "over, the contract allows 1 %"}],
         "tables": [{"table": TABLES[0], "read": 10, "written": 7, "unchanged": 2, "quarantined": 1, "version": 4}],
     }
 )
@@ -63,7 +63,7 @@ def test_refusals_of_ingestion_and_of_jobs_stand_together() -> None:
         {"resource_id": "c", "outcome": "changed", "object": "c.csv.gz", "rule": None},
     ]
     refused = build(finish(ingest=ingest), SILVER).refused
-    assert [(r.object, r.rule) for r in refused] == [("a.csv", "block_page"), ("b.csv.gz", "threshold")]
+    assert [(r.object, r.rule) for r in refused] == [("a.csv", "block_page"), ("b.csv.gz", "over, the contract allows 1 %")]
 
 
 def test_times_are_written_as_athena_reads_them() -> None:
@@ -94,7 +94,14 @@ def test_an_error_reads_as_a_sentence(caught: object, text: str) -> None:
 def test_the_message_says_what_happened_where_and_what_to_do_next() -> None:
     made = build(finish(outcome="failed", error={"Error": "E", "Cause": "boom"}), SILVER)
     text = report.message(made)
-    for wanted in ("run-1", "boston311 failed", "E: boom", "b.csv.gz: threshold", "lake logs run-1", "--accept run-1"):
+    for wanted in (
+        "run-1",
+        "boston311 failed",
+        "E: boom",
+        "b.csv.gz: over, the contract allows 1 %",
+        "lake logs run-1",
+        "--accept run-1",
+    ):
         assert wanted in text
     assert report.subject(made) == "boston311 failed, 1 refused: run run-1"
 
