@@ -1,12 +1,15 @@
 """Arguments of a job as its state machine passes them. Which there are: `lake.jobs.ARGUMENTS`."""
 
+from aws_cdk import Aws
+
 from lake.jobs import ARGUMENTS
 from lake.names import LAYERS, Names
 
 
 def fixed_arguments(source: str, *, names: Names) -> dict[str, str]:
     """Arguments that are the same in every run."""
-    return {"--source": source, **{f"--{layer}": f"s3://{names.bucket(layer)}" for layer in LAYERS}}
+    buckets = {f"--{layer}": f"s3://{names.bucket(layer)}" for layer in LAYERS}
+    return {"--source": source, "--region": Aws.REGION, **buckets}
 
 
 def run_arguments() -> dict[str, str]:

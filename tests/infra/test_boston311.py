@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from synthesis import ACCOUNT, Assembly, Template
+from synthesis import ACCOUNT, REGION, Assembly, Template
 
 from ingestion.boston311.model import Environment as IngestEnvironment
 from ingestion.control.model import Environment as ControlEnvironment
@@ -168,6 +168,7 @@ def test_the_silver_job_is_small_and_has_every_argument(every: Assembly, stack: 
     given = {*run, *job["DefaultArguments"]}
     assert {name for name in given if name[2:] in ARGUMENTS} == {f"--{argument}" for argument in ARGUMENTS}
     assert not run & set(job["DefaultArguments"])
+    assert job["DefaultArguments"]["--region"] == REGION
 
 
 def test_the_gold_step_has_every_argument(machine: dict[str, Any]) -> None:
@@ -180,6 +181,7 @@ def test_the_gold_step_has_every_argument(machine: dict[str, Any]) -> None:
     script = next(i for i, part in enumerate(line) if part.endswith(".py"))
     arguments = parse(line[script + 1 :])
     assert (arguments.source, arguments.parameters, arguments.bronze[:5]) == ("boston311", {}, "s3://")
+    assert arguments.region == REGION
     assert len(line[line.index("--py-files") + 1].split(",")) == 2
 
 
