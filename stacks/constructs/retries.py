@@ -5,8 +5,9 @@ from typing import Protocol
 from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 
-# Beside what LambdaInvoke retries by itself. Unknown: the sandbox died; our functions can be repeated.
-LAMBDA = ("Lambda.TooManyRequestsException", "Lambda.Unknown")
+# Beside what LambdaInvoke retries by itself. The last three say that the sandbox died (time, memory, process); our functions can
+# be repeated.
+LAMBDA = ("Lambda.TooManyRequestsException", "Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError")
 GLUE = ("Glue.ThrottlingException", "Glue.InternalServiceException", "Glue.OperationTimeoutException")
 SNS = ("SNS.AmazonSNSException",)
 

@@ -69,6 +69,14 @@ def test_a_held_lease_refuses_at_once_and_releases_nothing(machine: dict[str, An
     assert machine["States"]["Refused"]["Type"] == "Fail"
 
 
+def test_a_lambda_that_crashed_is_tried_again_whatever_its_crash_is_called(machine: dict[str, Any]) -> None:
+    calls = {name: state for name, state in states(machine) if re.match("<(Control|Ingest)", state.get("Resource", ""))}
+    assert set(calls) == {"Begin", "Discover", "Fetch", "Finish", "Finish as failed"}
+    for name, state in calls.items():
+        tried = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
+        assert {"Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"} <= tried, name
+
+
 def test_stages_follow_each_other_and_can_be_run_alone(machine: dict[str, Any]) -> None:
     def way(only: str) -> list[str]:
         name, visited = machine["States"]["Begin"]["Next"], []
