@@ -27,6 +27,8 @@ from stacks.foundation import Foundation
 
 SOURCE = "boston311"
 FETCHES_AT_ONCE = 4  # the portal's firewall throttles; more gains nothing
+# The portal gave no answer, said no, or took longer than the function may run.
+_OF_ONE_RESOURCE = ("PortalUnavailable", "PortalRejected", "Sandbox.Timedout")
 
 
 class Boston311(Stack):
@@ -128,5 +130,18 @@ class Boston311(Stack):
         fetch = tasks.LambdaInvoke(self, "Fetch", lambda_function=function, payload_response_only=True)
         for task in (discover, fetch):
             # The Lambda has its own quick retries; these are for a portal that is away for a minute.
-            retry(task, "PortalUnavailable", "Truncated", *LAMBDA, seconds=30, attempts=2)
+            retry(task, "PortalUnavailable", *LAMBDA, seconds=30, attempts=2)
+        # One resource that cannot be had holds up itself alone. Any other error says something about the lake, and ends the run.
+        missed = sfn.Pass(
+            self,
+            "Unavailable",
+            parameters={
+                "resource_id.$": "$.resource.resource_id",
+                "outcome": "refused",
+                "object.$": "$.resource.resource_id",
+                "rule": "unavailable",
+                "error.$": "$.error",
+            },
+        )
+        fetch.add_catch(missed, errors=list(_OF_ONE_RESOURCE), result_path="$.error")
         return discover.next(each.item_processor(fetch))

@@ -48,7 +48,8 @@ class Finish(BaseModel):
     """The last task of the machine, on both ways out.
 
     error: the state's error as Step Functions catches it ({"Error", "Cause"}), a text, or null.
-    ingest: the Map's list of ingestion answers, or null when the run did not get that far.
+    ingest: the Map's list of ingestion answers, a refusal with the "error" that the state caught; or null when the run did not get
+    that far.
     started_at: instant, ISO 8601, as `$$.Execution.StartTime` gives it.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ingestion.control.model import Finish, Part, Refusal, RunReport, TableReport
+from ingestion.control.model import Finish, Part, Refusal, RunReport, TableReport, error_text
 from lake.contracts import RELEASABLE
 from lake.names import run_parts_prefix, run_report_key
 
@@ -33,7 +33,7 @@ def build(event: Finish, *, parts: Iterable[Part], tables: Iterable[str], ended_
     account = {table: TableReport(table=table) for table in tables}
     for told in (table for part in parts for table in part.tables):
         account[told.table] = _sum(account.get(told.table, TableReport(table=told.table)), told)
-    refused = [Refusal(object=r["object"], rule=r["rule"]) for r in event.ingest if r.get("outcome") == "refused"]
+    refused = [Refusal(object=r["object"], rule=_rule(r)) for r in event.ingest if r.get("outcome") == "refused"]
     refused += [refusal for part in parts for refusal in part.refused]
     started_at = datetime.fromisoformat(event.started_at).astimezone(UTC)
     return RunReport(
@@ -97,6 +97,11 @@ def _next_steps(report: RunReport) -> list[str]:
     if any(RELEASABLE in refusal.rule for refusal in report.refused):
         steps.append(f"lake run {report.source} --accept {report.run_id}    publishes the good rows of objects over the threshold")
     return steps
+
+
+def _rule(answer: dict[str, Any]) -> str:
+    """The rule's name, with the error in words where one was caught."""
+    return f"{answer['rule']}: {error_text(answer['error'])}" if answer.get("error") else str(answer["rule"])
 
 
 def _account(table: TableReport) -> str:

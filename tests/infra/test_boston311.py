@@ -77,6 +77,21 @@ def test_a_lambda_that_crashed_is_tried_again_whatever_its_crash_is_called(machi
         assert {"Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"} <= tried, name
 
 
+def test_a_resource_that_cannot_be_had_holds_up_itself_alone(machine: dict[str, Any]) -> None:
+    found = dict(states(machine))
+    assert found["Fetch"]["Catch"] == [
+        {
+            "ErrorEquals": ["PortalUnavailable", "PortalRejected", "Sandbox.Timedout"],
+            "ResultPath": "$.error",
+            "Next": "Unavailable",
+        }
+    ]
+    answer = found["Unavailable"]["Parameters"]
+    assert {key.removesuffix(".$") for key in answer} == {"resource_id", "outcome", "object", "rule", "error"}
+    assert (answer["outcome"], found["Unavailable"]["End"]) == ("refused", True)
+    assert "Catch" not in found["Discover"]  # without the package there is no run
+
+
 def test_stages_follow_each_other_and_can_be_run_alone(machine: dict[str, Any]) -> None:
     def way(only: str) -> list[str]:
         name, visited = machine["States"]["Begin"]["Next"], []

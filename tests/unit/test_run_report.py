@@ -66,6 +66,14 @@ def test_refusals_of_ingestion_and_of_jobs_stand_together() -> None:
     assert [(r.object, r.rule) for r in refused] == [("a.csv", "block_page"), ("b.csv.gz", "over, the contract allows 1 %")]
 
 
+def test_a_resource_that_could_not_be_had_is_refused_with_the_portals_words() -> None:
+    cause = json.dumps({"errorMessage": "no answer from data.boston.gov: Timeout", "stackTrace": ["x"]})
+    caught = {"Error": "PortalUnavailable", "Cause": cause}
+    ingest = [{"resource_id": "a", "outcome": "refused", "object": "a", "rule": "unavailable", "error": caught}]
+    (refused,) = build(finish(ingest=ingest)).refused
+    assert refused.rule == "unavailable: PortalUnavailable: no answer from data.boston.gov: Timeout"
+
+
 def test_times_are_written_as_athena_reads_them() -> None:
     made = build(finish(started_at="2026-11-20T19:00:00.250-05:00"))
     assert (made.started_at, made.ended_at, made.seconds) == ("2026-11-21 00:00:00.250", "2026-11-21 00:02:00.500", 120.25)
