@@ -2,7 +2,7 @@
 
     Defaults - Begin - Ingest - Silver - Gold - Catalogue - Finish - Tell - Succeeded
                   any error of any task: Finish as failed - Tell - Failed, with the error of the task that failed first
-                  the lease is held:     Refused, at once
+                  the lease is held:     Tell refusal - Refused, at once
 
 Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"-", "parameters": {...}}, each with a default.
 The stages are handed in, so every source has the same machine.
@@ -98,10 +98,30 @@ class SourceMachine(Construct):
         merged = "States.JsonMerge(States.JsonMerge($.defaults, $.input, false), $.fixed, false)"
         complete = sfn.Pass(self, "Defaults", parameters={"state.$": merged}, output_path="$.state")
         begin = self._call_control("Begin", {"op": "begin"}, result_path=sfn.JsonPath.DISCARD)
-        refused = sfn.Fail(self, "Refused", error=LEASE_HELD, cause_path="$.error.Cause")
-        begin.add_catch(refused, errors=[LEASE_HELD], result_path="$.error")
+        begin.add_catch(self._refused(), errors=[LEASE_HELD], result_path="$.error")
         begin.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
         return given.next(complete).next(begin)
+
+    def _refused(self) -> sfn.Chain:
+        """The one who asked may be a schedule, so people are told who holds the lease."""
+        held = {"by.$": "States.StringToJson($.error.Cause)"}
+        told = sfn.Pass(self, "Lease held", parameters=held, result_path="$.held")
+        tell = tasks.SnsPublish(
+            self,
+            "Tell refusal",
+            topic=self._notifications.failures,
+            subject=f"{self._source} not started: another run is writing it",
+            message=sfn.TaskInput.from_text(
+                sfn.JsonPath.format(
+                    "Run {} did nothing: {}.", sfn.JsonPath.execution_name, sfn.JsonPath.string_at("$.held.by.errorMessage")
+                )
+            ),
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        retry(tell, *SNS, attempts=3)
+        refused = sfn.Fail(self, "Refused", error=LEASE_HELD, cause_path="$.error.Cause")
+        tell.add_catch(refused, errors=_ALL, result_path="$.telling_error")
+        return told.next(tell).next(refused)
 
     def _route(self, *, ingest: sfn.State, silver: sfn.State, gold: sfn.State) -> sfn.Choice:
         cause = "States.Format('only is {}; it can be all, ingest, silver or gold', $.only)"

@@ -51,22 +51,26 @@ def reachable(definition: dict[str, Any], start: str) -> set[str]:
 
 
 def test_every_error_ends_in_a_report_a_message_and_a_failure(machine: dict[str, Any]) -> None:
-    reporting = {"Finish as failed", "Tell failure", "Tell failure without report"}
+    reporting = {"Finish as failed", "Tell failure", "Tell failure without report", "Tell refusal"}
     for name, state in machine["States"].items():
         if state["Type"] in ("Task", "Map", "Parallel") and name not in reporting:
             catch = state["Catch"][-1]
             assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Finish as failed"}, name
     for name in reporting:
         assert machine["States"][name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
-        assert "Failed" in reachable(machine, name)
+        assert reachable(machine, name) & {"Failed", "Refused"}
     assert reachable(machine, "Finish as failed") == {"Finish as failed", "Tell failure", "Failed"}
     assert machine["States"]["Failed"] == {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"}
 
 
-def test_a_held_lease_refuses_at_once_and_releases_nothing(machine: dict[str, Any]) -> None:
+def test_a_held_lease_refuses_at_once_tells_people_and_releases_nothing(machine: dict[str, Any]) -> None:
     first = machine["States"]["Begin"]["Catch"][0]
-    assert (first["ErrorEquals"], first["Next"]) == (["LeaseHeld"], "Refused")
-    assert machine["States"]["Refused"]["Type"] == "Fail"
+    assert first["ErrorEquals"] == ["LeaseHeld"]
+    assert reachable(machine, first["Next"]) == {"Lease held", "Tell refusal", "Refused"}
+    told = machine["States"]["Tell refusal"]["Parameters"]
+    assert "Failures" in told["TopicArn"]
+    assert told["Message.$"] == "States.Format('Run {} did nothing: {}.', $$.Execution.Name, $.held.by.errorMessage)"
+    assert machine["States"]["Refused"] == {"Type": "Fail", "Error": "LeaseHeld", "CausePath": "$.error.Cause"}
 
 
 def test_a_lambda_that_crashed_is_tried_again_whatever_its_crash_is_called(machine: dict[str, Any]) -> None:
