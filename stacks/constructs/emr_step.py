@@ -111,8 +111,13 @@ class EmrStep(Construct):
             resources=["*"],
             because="There is no cluster yet to name; whose roles it can get is limited by iam:PassRole.",
         )
-        allow(role, actions=["elasticmapreduce:TerminateJobFlows"], resources=[clusters], because=identity)
-        allow(role, actions=["iam:PassRole"], resources=[self._cluster.nodes_role.role_arn, self._cluster.service_role.role_arn])
+        # RunJobFlow asks for the first two when its request holds such policies.
+        policies = ["elasticmapreduce:PutManagedScalingPolicy", "elasticmapreduce:PutAutoTerminationPolicy"]
+        allow(role, actions=[*policies, "elasticmapreduce:TerminateJobFlows"], resources=[clusters], because=identity)
+        passed = {"elasticmapreduce.amazonaws.com": self._cluster.service_role, "ec2.amazonaws.com": self._cluster.nodes_role}
+        for service, given in passed.items():
+            to = {"StringEquals": {"iam:PassedToService": service}}
+            allow(role, actions=["iam:PassRole"], resources=[given.role_arn], conditions=to)
 
 
 def _step_of(cluster: EmrCluster) -> iam.IPrincipal:

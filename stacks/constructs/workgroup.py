@@ -68,6 +68,9 @@ class AnalysisGroup(Construct):
             actions=[f"athena:{action}" for action in _ATHENA],
             resources=[f"arn:{Aws.PARTITION}:athena:{Aws.REGION}:{Aws.ACCOUNT_ID}:workgroup/{name}"],
         )
+        # Athena resolves the database `default` before any query, also one that names another.
+        catalogue = f"arn:{Aws.PARTITION}:glue:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        allow(self.role, actions=["glue:GetDatabase"], resources=[f"{catalogue}:catalog", f"{catalogue}:database/default"])
         results.allow_read(self.role, prefixes=[f"{name}/"])
         results.allow_write(self.role, prefixes=[f"{name}/"])
         for title, (database, sql) in queries.items():

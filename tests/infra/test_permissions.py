@@ -147,6 +147,26 @@ def test_a_step_can_be_added_only_with_its_own_role(every: Assembly) -> None:
     assert [list(statement["Condition"]["ArnEquals"]) for statement in adding] == [["elasticmapreduce:ExecutionRoleArn"]]
 
 
+def test_roles_are_passed_to_one_service_each(every: Assembly) -> None:
+    passed = {
+        resource: statement["Condition"]["StringEquals"]
+        for role, allowed in statements(every).items()
+        for statement in allowed
+        if "iam:PassRole" in listed(statement["Action"]) and role == "boston311-machine"
+        for resource in listed(statement["Resource"])
+    }
+    assert all(list(condition) == ["iam:PassedToService"] for condition in passed.values())
+    services = sorted(condition["iam:PassedToService"] for condition in passed.values())
+    step = ["elasticmapreduce.amazonaws.com"]
+    assert services == (step if every.env == "everything" else ["ec2.amazonaws.com", *step, *step])
+
+
+def test_a_machine_that_makes_a_cluster_may_give_it_its_policies(every: Assembly) -> None:
+    actions = {a for s in statements(every)["boston311-machine"] for a in listed(s["Action"])}
+    policies = {"elasticmapreduce:PutManagedScalingPolicy", "elasticmapreduce:PutAutoTerminationPolicy"}
+    assert policies & actions == (set() if every.env == "everything" else policies)
+
+
 def test_the_role_of_cluster_nodes_reads_no_data(every: Assembly) -> None:
     assert "emr-nodes" not in objects(every, "s3:GetObject")
 
@@ -159,6 +179,9 @@ def test_people_query_in_their_own_workgroup_and_catalogue(dev: Assembly) -> Non
         assert athena == {f"arn:aws:athena:us-east-1:{ACCOUNT}:workgroup/{group}"}
         catalogue = {r for s in allowed if "glue:GetTable" in listed(s["Action"]) for r in listed(s["Resource"])}
         assert {r.split("/")[1] for r in catalogue if ":database/" in r} == databases
+        default = f"arn:aws:glue:us-east-1:{ACCOUNT}:database/default"
+        of_default = [listed(s["Action"]) for s in allowed if default in listed(s["Resource"])]
+        assert of_default == [["glue:GetDatabase"]]
         quarantine = {r for r in catalogue if r.endswith("_quarantine")}
         assert bool(quarantine) is (group == "engineers")
         assert not any("*" in resource for resource in catalogue)
