@@ -59,6 +59,7 @@ class Boston311(Stack):
             source=SOURCE,
             bronze=buckets["bronze"],
             lease_table=foundation.lease_table,
+            cluster=foundation.cluster,
             names=names,
             settings=settings,
         )

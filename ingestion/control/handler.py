@@ -8,6 +8,7 @@ from typing import Any
 
 from ingestion.control import report
 from ingestion.control.lease import Leases
+from ingestion.control.leftovers import Leftovers
 from ingestion.control.model import Begin, Environment, Finish, parse_event
 from lake import aws
 
@@ -21,16 +22,25 @@ def _environment() -> Environment:
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """begin answers the lease, finish {"report", "subject", "message"}. Raises LeaseHeld."""
+    """begin answers the lease, finish {"report", "subject", "message"}. Raises LeaseHeld, LeftoversEnding."""
     environment = _environment()
     request = parse_event(event)
     if request.source != environment.source:
         raise ValueError(f"this function serves {environment.source!r}, not {request.source!r}")
-    leases = Leases(dynamodb=aws.client("dynamodb"), stepfunctions=aws.client("stepfunctions"), table=environment.lease_table)
+    leases = Leases(
+        dynamodb=aws.client("dynamodb"),
+        stepfunctions=aws.client("stepfunctions"),
+        table=environment.lease_table,
+        end_leftovers=lambda run_id: _leftovers(environment).end(run_id),
+    )
     if isinstance(request, Begin):
         lease = leases.take(source=request.source, run_id=request.run_id, execution_arn=request.execution_arn)
         return lease.model_dump()
     return _finish(request, environment=environment, leases=leases)
+
+
+def _leftovers(environment: Environment) -> Leftovers:
+    return Leftovers(glue=aws.client("glue"), emr=aws.client("emr"), jobs=environment.glue_jobs, cluster=environment.cluster)
 
 
 def _finish(event: Finish, *, environment: Environment, leases: Leases) -> dict[str, Any]:

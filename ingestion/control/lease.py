@@ -1,6 +1,7 @@
 """One writer per source: a lease in DynamoDB, taken by condition, taken over when its holder no longer runs."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,17 @@ ROUNDS = 3
 
 
 class Leases:
-    """The lease table. `dynamodb`, `stepfunctions`: boto3 clients."""
+    """The lease table. `dynamodb`, `stepfunctions`: boto3 clients; end_leftovers: ends what a dead run left, or raises."""
 
-    def __init__(self, *, dynamodb: Any, stepfunctions: Any, table: str) -> None:
+    def __init__(self, *, dynamodb: Any, stepfunctions: Any, table: str, end_leftovers: Callable[[str], None]) -> None:
         self._dynamodb, self._stepfunctions, self._table = dynamodb, stepfunctions, table
+        self._end_leftovers = end_leftovers
 
     def take(self, *, source: str, run_id: str, execution_arn: str) -> Lease:
-        """The lease, also when this execution holds it already (a retried task). Raises LeaseHeld with the holder."""
+        """The lease, also when this execution holds it already (a retried task).
+
+        Raises LeaseHeld with the holder; LeftoversEnding while something of a dead holder still works.
+        """
         mine = Lease(
             source=source,
             execution_arn=execution_arn,
@@ -36,8 +41,10 @@ class Leases:
                     log.warning("took the lease of %s over from run %s, which no longer runs", source, holder.run_id)
                 return mine
             holder = self.holder(source)
-            if holder is not None and self._is_running(holder.execution_arn):
-                raise LeaseHeld(_held(holder))
+            if holder is not None and holder.execution_arn != execution_arn:
+                if self._is_running(holder.execution_arn):
+                    raise LeaseHeld(_held(holder))
+                self._end_leftovers(holder.run_id)
         raise LeaseHeld(_held(holder) if holder else f"{source} changes hands right now")
 
     def release(self, *, source: str, execution_arn: str) -> bool:

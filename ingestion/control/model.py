@@ -15,6 +15,8 @@ class Environment(BaseModel):
     """The environment variables of the function; the aliases are the names that its stack must set.
 
     TABLES: JSON list of the source's tables in reporting order, e.g. ["silver.service_requests", "gold.case_delays"].
+    GLUE_JOBS: JSON list of the names of the source's Glue jobs. CLUSTER: name of the EMR cluster that is kept running, and the
+    beginning of the names of those that runs start.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,8 +25,10 @@ class Environment(BaseModel):
     bronze_bucket: str = Field(alias="BRONZE_BUCKET", min_length=3)
     source: str = Field(alias="SOURCE", pattern=r"^[a-z][a-z0-9_]*$")
     tables: tuple[str, ...] = Field(alias="TABLES", min_length=1)
+    glue_jobs: tuple[str, ...] = Field(alias="GLUE_JOBS")
+    cluster: str = Field(alias="CLUSTER", min_length=1)
 
-    @field_validator("tables", mode="before")
+    @field_validator("tables", "glue_jobs", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
@@ -124,6 +128,10 @@ class RunReport(BaseModel):
 
 class LeaseHeld(Exception):
     """Another execution is writing this source; the text names it."""
+
+
+class LeftoversEnding(Exception):
+    """Transient: what a dead holder of the lease left on AWS is being stopped; the text names it."""
 
 
 _event: TypeAdapter[Begin | Finish] = TypeAdapter(Annotated[Begin | Finish, Field(discriminator="op")])

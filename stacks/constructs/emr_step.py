@@ -51,7 +51,7 @@ class EmrStep(Construct):
         archives = f"'{code.code.s3_object_url},{code.dependencies.s3_object_url}'"
         line = [*submit, "'--py-files'", archives, f"'{script.s3_object_url}'", *command_line(job.source, names=names)]
         self._step = {
-            "Name": job.name,
+            "Name.$": f"States.Format('{job.name} {{}}', $$.Execution.Name)",  # ingestion.control.leftovers finds it by that
             "ActionOnFailure": "CONTINUE",
             "HadoopJarStep": {"Jar": "command-runner.jar", "Args.$": f"States.Array({', '.join(line)})"},
         }
@@ -62,7 +62,10 @@ class EmrStep(Construct):
         return self._add_step(self._cluster.cluster.ref)
 
     def _on_own_cluster(self) -> sfn.IChainable:
-        start = self._task("Start cluster", "createCluster.sync", self._cluster.request(), result="$.cluster")
+        request = self._cluster.request()
+        # With the run's id, by which ingestion.control.leftovers finds it.
+        request["Name.$"] = f"States.Format('{request.pop('Name')}-{{}}', $$.Execution.Name)"
+        start = self._task("Start cluster", "createCluster.sync", request, result="$.cluster")
         work = self._add_step("$.cluster.ClusterId")
         end = self._task("End cluster", "terminateCluster.sync", {"ClusterId.$": "$.cluster.ClusterId"}, result="$.ended")
         rescue = self._task(

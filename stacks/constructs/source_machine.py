@@ -32,7 +32,7 @@ from stacks.constructs.permissions import acknowledge, address
 from stacks.constructs.retries import GLUE, LAMBDA, SNS, retry
 from stacks.constructs.run_alarm import RunAlarm
 
-LEASE_HELD = "LeaseHeld"  # the class that the control Lambda raises
+LEASE_HELD, LEFTOVERS = "LeaseHeld", "LeftoversEnding"  # classes that the control Lambda raises
 _ALL = ["States.ALL"]
 
 
@@ -98,6 +98,8 @@ class SourceMachine(Construct):
         merged = "States.JsonMerge(States.JsonMerge($.defaults, $.input, false), $.fixed, false)"
         complete = sfn.Pass(self, "Defaults", parameters={"state.$": merged}, output_path="$.state")
         begin = self._call_control("Begin", {"op": "begin"}, result_path=sfn.JsonPath.DISCARD)
+        # What a dead holder left on AWS is being stopped; a cluster takes minutes to end.
+        begin.add_retry(errors=[LEFTOVERS], interval=Duration.seconds(15), max_attempts=20, backoff_rate=1)
         begin.add_catch(self._refused(), errors=[LEASE_HELD], result_path="$.error")
         begin.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
         return given.next(complete).next(begin)

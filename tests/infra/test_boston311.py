@@ -63,6 +63,17 @@ def test_every_error_ends_in_a_report_a_message_and_a_failure(machine: dict[str,
     assert machine["States"]["Failed"] == {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"}
 
 
+def test_leftovers_of_a_dead_holder_are_waited_for_and_found_by_the_run_id(every: Assembly, machine: dict[str, Any]) -> None:
+    waiting = [r for r in machine["States"]["Begin"]["Retry"] if r["ErrorEquals"] == ["LeftoversEnding"]]
+    assert waiting == [{"ErrorEquals": ["LeftoversEnding"], "IntervalSeconds": 15, "MaxAttempts": 20, "BackoffRate": 1}]
+    found = dict(states(machine))
+    step = found["Run step"]["Parameters"]["Step"]
+    assert step["Name.$"] == "States.Format('boston311_gold {}', $$.Execution.Name)"
+    if every.env != "everything":
+        name = found["Start cluster"]["Parameters"]["Name.$"]
+        assert name == f"States.Format('tributary-{every.env}-cluster-{{}}', $$.Execution.Name)"
+
+
 def test_a_held_lease_refuses_at_once_tells_people_and_releases_nothing(machine: dict[str, Any]) -> None:
     first = machine["States"]["Begin"]["Catch"][0]
     assert first["ErrorEquals"] == ["LeaseHeld"]

@@ -113,8 +113,21 @@ def test_a_resource_is_unbounded_only_where_there_is_none_to_name(dev: Assembly)
         for statement in allowed:
             if "*" in listed(statement["Resource"]):
                 unbounded[role] |= {action.split(":")[0] for action in listed(statement["Action"])}
-    # logs: delivery of the machine's log; xray: its traces; elasticmapreduce: RunJobFlow, before there is a cluster.
-    assert unbounded == {"boston311-machine": {"logs", "xray", "elasticmapreduce"}}
+    # logs: delivery of the machine's log; xray: its traces; elasticmapreduce: RunJobFlow, before there is a cluster, and
+    # ListClusters.
+    assert unbounded == {
+        "boston311-machine": {"logs", "xray", "elasticmapreduce"},
+        "boston311-control": {"elasticmapreduce"},
+    }
+
+
+def test_the_control_function_stops_jobs_of_its_source_only(every: Assembly) -> None:
+    stopping = [s for s in statements(every)["boston311-control"] if "glue:BatchStopJobRun" in listed(s["Action"])]
+    (job,) = [resource for statement in stopping for resource in listed(statement["Resource"])]
+    assert job == f"arn:aws:glue:us-east-1:{ACCOUNT}:job/tributary-{every.env}-boston311-silver"
+    on_emr = {a for s in statements(every)["boston311-control"] for a in listed(s["Action"]) if a.startswith("elasticmapreduce:")}
+    ending = {"ListSteps", "CancelSteps"} if every.env == "everything" else {"TerminateJobFlows"}
+    assert on_emr == {f"elasticmapreduce:{action}" for action in ("ListClusters", *ending)}
 
 
 def test_a_wildcard_without_a_reason_cannot_be_written() -> None:

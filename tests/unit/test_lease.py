@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from ingestion.control.lease import Leases
-from ingestion.control.model import LeaseHeld
+from ingestion.control.model import LeaseHeld, LeftoversEnding
 
 TABLE, SOURCE = "leases", "boston311"
 MANY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -69,8 +69,12 @@ def clear(dynamodb: Any) -> None:
     dynamodb.delete_item(TableName=TABLE, Key={"source": {"S": SOURCE}})
 
 
-def leases(dynamodb: Any, executions: Any) -> Leases:
-    return Leases(dynamodb=dynamodb, stepfunctions=executions, table=TABLE)
+def nothing_left(_run_id: str) -> None:
+    """The usual case: whatever a run started ended with it."""
+
+
+def leases(dynamodb: Any, executions: Any, end_leftovers: Callable[[str], None] = nothing_left) -> Leases:
+    return Leases(dynamodb=dynamodb, stepfunctions=executions, table=TABLE, end_leftovers=end_leftovers)
 
 
 def take(held: Leases, run: str) -> str:
@@ -96,6 +100,25 @@ def test_a_holder_that_no_longer_runs_is_replaced_at_once(dynamodb: Any, status:
     assert holder.run_id == "b"
 
 
+def test_a_dead_holder_keeps_the_lease_until_nothing_of_it_works_any_more(dynamodb: Any) -> None:
+    at_work = ["job run", "cluster"]
+
+    def end(run_id: str) -> None:
+        assert run_id == "a"
+        if at_work:
+            raise LeftoversEnding(at_work.pop())
+
+    take(leases(dynamodb, Executions()), "a")
+    held = leases(dynamodb, Executions(), end)
+    for _ in range(2):
+        with pytest.raises(LeftoversEnding):
+            take(held, "b")
+        holder = held.holder(SOURCE)
+        assert holder is not None
+        assert holder.run_id == "a"
+    assert take(held, "b") == "b"
+
+
 def test_releasing_twice_is_harmless_and_frees_the_source(dynamodb: Any) -> None:
     held = leases(dynamodb, Executions(a="RUNNING", b="RUNNING"))
     take(held, "a")
@@ -105,7 +128,7 @@ def test_releasing_twice_is_harmless_and_frees_the_source(dynamodb: Any) -> None
 
 
 def test_a_refusal_of_the_service_is_not_taken_for_a_lost_race(dynamodb: Any) -> None:
-    held = Leases(dynamodb=dynamodb, stepfunctions=Executions(), table="another")
+    held = Leases(dynamodb=dynamodb, stepfunctions=Executions(), table="another", end_leftovers=nothing_left)
     with pytest.raises(ClientError, match="ResourceNotFound"):
         take(held, "a")
 

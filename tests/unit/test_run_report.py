@@ -15,7 +15,14 @@ from ingestion.control import report
 from ingestion.control.model import Environment, Finish, Part, TableReport, error_text
 
 TABLES = ("silver.service_requests", "gold.case_delays")
-VARIABLES = {"LEASE_TABLE": "leases", "BRONZE_BUCKET": "bronze", "SOURCE": "boston311", "TABLES": json.dumps(TABLES)}
+VARIABLES = {
+    "LEASE_TABLE": "leases",
+    "BRONZE_BUCKET": "bronze",
+    "SOURCE": "boston311",
+    "TABLES": json.dumps(TABLES),
+    "GLUE_JOBS": "[]",
+    "CLUSTER": "cluster",
+}
 END = datetime(2026, 11, 21, 0, 2, 0, 500_000, tzinfo=UTC)
 FINISH: dict[str, Any] = {
     "op": "finish",
@@ -131,7 +138,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         monkeypatch.setenv(name, value)
     handler_module._environment.cache_clear()
     with mock_aws():
-        clients = {name: boto3.client(name, region_name="us-east-1") for name in ("s3", "dynamodb", "stepfunctions")}
+        clients = {name: boto3.client(name, region_name="us-east-1") for name in ("s3", "dynamodb", "stepfunctions", "glue", "emr")}
         monkeypatch.setattr(handler_module.aws, "client", clients.__getitem__)
         clients["s3"].create_bucket(Bucket="bronze")
         clients["dynamodb"].create_table(
