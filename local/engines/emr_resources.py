@@ -1,6 +1,7 @@
 """CloudFormation's EMR types. A template writes them in other shapes than the API takes."""
 
 import json
+import secrets
 from typing import Any
 
 from local.emulator import Emulator
@@ -87,7 +88,7 @@ class EmrResources:
             self._done(self._engine.terminate_job_flows({"JobFlowIds": [physical]}))
 
     def create_security_configuration(self, logical: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
-        name = properties.get("Name") or f"{stack}-{logical}"
+        name = properties.get("Name") or f"{stack}-{logical}-{secrets.token_hex(6)}"
         content = properties["SecurityConfiguration"]
         text = content if isinstance(content, str) else json.dumps(content)
         self._done(self._engine.create_security_configuration({"Name": name, "SecurityConfiguration": text}))

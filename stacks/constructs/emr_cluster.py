@@ -46,9 +46,8 @@ class EmrCluster(Construct):
         }
         for group in self._groups.values():
             Tags.of(group).add(*EMR_TAG)
-        self.security = emr.CfnSecurityConfiguration(
-            self, "Security", name=names.cluster, security_configuration=_security(key.key_arn)
-        )
+        # Without a name of ours: it can only be replaced, and its replacement exists beside it for a while.
+        self.security = emr.CfnSecurityConfiguration(self, "Security", security_configuration=_security(key.key_arn))
         self.cluster = self._running_cluster() if settings.emr.mode == "always_on" else None
 
     def request(self) -> dict[str, Any]:
