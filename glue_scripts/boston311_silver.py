@@ -136,7 +136,9 @@ def main(argv: Sequence[str]) -> None:
 
     arguments: Arguments = parse(argv)
     source = Boston311(contract=contract("silver.service_requests"))
-    SilverRun(spark=spark_session("boston311_silver"), s3=client("s3"), source=source, arguments=arguments).run()
+    SilverRun(
+        spark=spark_session("boston311_silver"), s3=client("s3", region=arguments.region), source=source, arguments=arguments
+    ).run()
 
 
 if __name__ == "__main__":

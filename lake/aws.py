@@ -18,13 +18,13 @@ def _session() -> Any:
 
 
 @lru_cache(maxsize=64)
-def client(service: str) -> Any:
-    """A boto3 client for `service` with standard retries."""
+def client(service: str, *, region: str | None = None) -> Any:
+    """A boto3 client for `service` with standard retries; region: the surroundings' own, if None."""
     from botocore.config import Config
 
     session = _session()
     config = Config(retries={"mode": "standard", "max_attempts": 5})
-    return session.client(service, region_name=session.region_name or DEFAULT_REGION, config=config)
+    return session.client(service, region_name=region or session.region_name or DEFAULT_REGION, config=config)
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -59,7 +59,8 @@ def source_tables(source: str) -> tuple[str, ...]:
 class Arguments:
     """What every job is given.
 
-    bronze, silver, gold: addresses of the buckets, "s3://name"; accept: run whose refused objects are released, or None;
+    region: where the buckets are; bronze, silver, gold: addresses of the buckets, "s3://name";
+    accept: run whose refused objects are released, or None;
     parameters: what a person may set for one run, by name, as text.
     """
 

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
 
     arguments = parse(argv)
     min_delay_days(arguments.parameters)  # a parameter that cannot be used is said before anything is planned
-    update(spark_session("boston311_gold"), client("s3"), delays(), arguments)
+    update(spark_session("boston311_gold"), client("s3", region=arguments.region), delays(), arguments)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Lake:
     contracts: dict[str, Contract]
     cases: dict[str, Case] = field(default_factory=dict)
     batches: int = 0
+    runs: int = 0
 
     @property
     def silver(self) -> DeltaTable:
@@ -103,11 +104,13 @@ class Lake:
         rows = self.spark.sql(f"SELECT inline(array(from_json(line, '{schema}'))) FROM VALUES {texts} AS t(line)")
         return rows.withColumn("row_hash", row_hash(["case_id", "target_at", "closed_at", "status", "neighborhood"]))
 
-    def update(self, run_id: str = "run", **parameters: str) -> Account:
-        """The gold job; its account."""
+    def update(self, run_id: str = "", **parameters: str) -> Account:
+        """The gold job, as a new run unless named; its account."""
+        self.runs += 1
         arguments = Arguments(
-            run_id=run_id,
+            run_id=run_id or f"run-{self.runs}",
             source="boston311",
+            region="us-east-1",
             bronze=self.buckets.bronze,
             silver=self.buckets.silver,
             gold=self.buckets.gold,
