@@ -56,11 +56,21 @@ test: check ## everything that continuous integration checks
 	@$(BIN)/pytest -q -n 2 tests/unit tests/infra
 	@$(BIN)/pytest -q tests/local
 
+# Where an environment lives is its setting, not whatever region the profile names.
+IN_REGION = AWS_REGION=$$($(BIN)/python -c 'from lake.settings import load; print(load("$(ENV)").region)') && \
+	export AWS_REGION AWS_DEFAULT_REGION=$$AWS_REGION
+
 synth: setup ## the templates of ENV (default dev) into cdk.out; needs no account and no network
 	@$(CDK) synth --quiet --context env=$(ENV)
 
+bootstrap: setup ## prepare the AWS account you are signed in to for deployments; once
+	@$(IN_REGION) && $(CDK) bootstrap --context env=$(ENV)
+
 deploy: setup ## deploy every stack of ENV to the AWS account you are signed in to
-	@$(CDK) deploy --all --context env=$(ENV)
+	@$(IN_REGION) && $(CDK) deploy --all --context env=$(ENV)
+
+destroy: setup ## remove the stacks of ENV; data stays unless DESTROY_DATA=true and the settings allow it
+	@$(IN_REGION) && $(CDK) destroy --all --context env=$(ENV) $(if $(filter true,$(DESTROY_DATA)),--context destroy=true)
 
 docs: setup ## write anew the pages that are made from the code (docs/fidelity.md)
 	@for env in local everything; do $(CDK) synth --quiet --context env=$$env --output .build/assembly-$$env >/dev/null 2>&1 || exit 1; done
@@ -73,4 +83,4 @@ clean: ## stop the laptop cloud and remove everything that was installed or buil
 	@if [ -x $(BIN)/lake ]; then $(BIN)/lake down --wipe --yes; fi
 	@rm -rf .venv .tools .build node_modules cdk.out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo check test synth deploy docs bench clean
+.PHONY: help setup demo check test synth bootstrap deploy destroy docs bench clean

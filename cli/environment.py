@@ -29,6 +29,9 @@ class Environment:
             os.environ.update(environment.laptop_variables())
             os.environ.pop("AWS_SESSION_TOKEN", None)
             os.environ.pop("AWS_PROFILE", None)
+        else:
+            # Where the stacks are is a setting, not whatever region the profile names.
+            os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = environment.settings.region
         return environment
 
     @property

@@ -59,7 +59,7 @@ def page(local: Counter[str], everything: Counter[str]) -> str:
 
 def differences(env: str, other: str) -> list[tuple[str, str, str]]:
     """(setting, value in env, value in other) where two environments differ, by dotted name."""
-    left, right = _flat(lake_settings.load(env).model_dump()), _flat(lake_settings.load(other).model_dump())
+    left, right = (_flat(lake_settings.load(name, own_ports=False).model_dump()) for name in (env, other))
     names = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name) and name != "env")
     return [(name, left.get(name, "none"), right.get(name, "none")) for name in names if not _is_parent(name, left, right)]
 

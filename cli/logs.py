@@ -16,6 +16,8 @@ from lake.failures import in_words
 
 GLUE_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")
 EMR_FILES = ("stdout", "stderr")
+APPLICATION = re.compile(r"\bapplication_[0-9]+_[0-9]+\b")
+DRIVER = re.compile(r"/container_[0-9_]+_000001/(stdout|stderr)\.gz$")
 # How the services name what they run, in what a state machine's history says.
 IDS = {
     "glue": re.compile(r"\bjr_[0-9a-f]{64}\b"),
@@ -117,10 +119,21 @@ def _emr(environment: Environment, cluster: str, step: str) -> Iterator[str]:
     uri = environment.client("emr").describe_cluster(ClusterId=cluster)["Cluster"]["LogUri"]
     bucket, prefix = split_uri(uri.replace("s3n://", "s3://"))
     s3 = environment.client("s3")
-    for file in EMR_FILES:
-        key = f"{prefix.rstrip('/')}/{cluster}/steps/{step}/{file}.gz"
-        try:
-            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except s3.exceptions.NoSuchKey:
-            continue  # EMR uploads a file only when there is something in it, some minutes after the step
-        yield from gzip.decompress(body).decode(errors="replace").splitlines()
+    home = f"{prefix.rstrip('/')}/{cluster}"
+    said = [line for file in EMR_FILES for line in _unzipped(s3, bucket, f"{home}/steps/{step}/{file}.gz")]
+    yield from said
+    # In cluster mode the driver speaks in the first container of its YARN application, which the step's log names.
+    for application in sorted(set(APPLICATION.findall("\n".join(said)))):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{home}/containers/{application}/"):
+            for entry in page.get("Contents", ()):
+                if DRIVER.search(entry["Key"]):
+                    yield from _unzipped(s3, bucket, entry["Key"])
+
+
+def _unzipped(s3: Any, bucket: str, key: str) -> list[str]:
+    """Lines of a gzip object; none if there is none: EMR uploads a log some minutes after it was written, if it holds anything."""
+    try:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return []
+    return gzip.decompress(body).decode(errors="replace").splitlines()

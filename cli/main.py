@@ -33,11 +33,27 @@ class Lazy(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: Any = getattr(importlib.import_module(module), attribute)
-        return command if isinstance(command, click.Command) else None
+        return _with_env(command) if isinstance(command, click.Command) else None
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+def _with_env(command: click.Command) -> click.Command:
+    """The command with --env among its own options too: people write it at either place."""
+
+    def choose(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.obj = value
+
+    for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+        if not any(parameter.name == "env" for parameter in each.params):
+            env = click.Option(
+                ["--env"], metavar="ENV", expose_value=False, callback=choose, help="Environment of config/ENV.toml."
+            )
+            each.params.append(env)
+    return command
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -33,6 +33,8 @@ FORMATS = click.Choice(["table", "json"])
 @click.pass_obj
 def run(env: str, source: str, origin: str | None, only: str | None, accept: str, form: str) -> None:
     """Run SOURCE: ingest, silver, gold, catalogue. Ends with what changed; the exit status is 0 if the run succeeded."""
+    if accept != NOTHING and only not in (None, "silver"):
+        raise click.BadParameter("what a run refused is released by the silver step; leave --only out", param_hint="--accept")
     environment = Environment.open(env)
     if origin is not None:
         _serve(environment, source, origin)

@@ -116,25 +116,28 @@ def environments() -> list[str]:
     return sorted(path.stem for path in CONFIG_DIR.glob("*.toml"))
 
 
-def _on_own_ports(data: dict[str, Any]) -> dict[str, Any]:
-    """The laptop's ports from the environment, and the portal's port put into its address."""
+def _with_ports(data: dict[str, Any], *, own: bool) -> dict[str, Any]:
+    """The laptop's ports, from the environment's variables if `own`, and the portal's port put into its address."""
     if "laptop" not in data:
         return data
-    own = {key: os.environ[name] for key, name in PORT_VARIABLES.items() if name in os.environ}
-    laptop = {**data["laptop"], **own}
+    chosen = {key: os.environ[name] for key, name in PORT_VARIABLES.items() if name in os.environ} if own else {}
+    laptop = {**data["laptop"], **chosen}
     address = data["boston311"]["portal_url"].format(**laptop)
     return {**data, "laptop": laptop, "boston311": {**data["boston311"], "portal_url": address}}
 
 
-def load(env: str) -> Settings:
-    """Settings of `env`. Raises SettingsError naming the file, the key and what is allowed."""
+def load(env: str, *, own_ports: bool = True) -> Settings:
+    """Settings of `env`; own_ports: LAKE_PORT and LAKE_PORTAL_PORT go before the file's ports.
+
+    Raises SettingsError naming the file, the key and what is allowed.
+    """
     path = CONFIG_DIR / f"{env}.toml"
     if not path.is_file():
         raise SettingsError(
             f"no settings for environment {env!r}: expected config/{env}.toml; there are {', '.join(environments())}"
         )
     try:
-        return Settings.model_validate({"env": env, **_on_own_ports(tomllib.loads(path.read_text()))})
+        return Settings.model_validate({"env": env, **_with_ports(tomllib.loads(path.read_text()), own=own_ports)})
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"config/{env}.toml is not valid TOML: {error}") from error
     except ValidationError as error:
