@@ -237,7 +237,7 @@ def kill_the_spark_job(line: Line) -> None:
     planned = line.plans()
     running = line.laptop.begin(*line.command)
     until(lambda: line.plans() > planned, "batch")
-    job = child(line.laptop, "boston311_silver")
+    job = child(line.laptop, "--run_id")
     assert job is not None
     os.kill(job, signal.SIGKILL)
     _, said = running.communicate()
