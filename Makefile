@@ -60,6 +60,9 @@ test: check ## everything that continuous integration checks
 IN_REGION = AWS_REGION=$$($(BIN)/python -c 'from lake.settings import load; print(load("$(ENV)").region)') && \
 	export AWS_REGION AWS_DEFAULT_REGION=$$AWS_REGION
 
+# The second of the two keys that let a stack delete data; the first is the environment's allow_destroy.
+DESTROY := $(if $(filter true,$(DESTROY_DATA)),--context destroy=true)
+
 synth: setup ## the templates of ENV (default dev) into cdk.out; needs no account and no network
 	@$(CDK) synth --quiet --context env=$(ENV)
 
@@ -67,10 +70,10 @@ bootstrap: setup ## prepare the AWS account you are signed in to for deployments
 	@$(IN_REGION) && $(CDK) bootstrap --context env=$(ENV)
 
 deploy: setup ## deploy every stack of ENV to the AWS account you are signed in to
-	@$(IN_REGION) && $(CDK) deploy --all --context env=$(ENV)
+	@$(IN_REGION) && $(CDK) deploy --all --context env=$(ENV) $(DESTROY)
 
 destroy: setup ## remove the stacks of ENV; data stays unless DESTROY_DATA=true and the settings allow it
-	@$(IN_REGION) && $(CDK) destroy --all --context env=$(ENV) $(if $(filter true,$(DESTROY_DATA)),--context destroy=true)
+	@$(IN_REGION) && $(CDK) destroy --all --context env=$(ENV) $(DESTROY)
 
 docs: setup ## write anew the pages that are made from the code (docs/fidelity.md)
 	@for env in local everything; do $(CDK) synth --quiet --context env=$$env --output .build/assembly-$$env >/dev/null 2>&1 || exit 1; done
