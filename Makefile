@@ -1,4 +1,5 @@
-# tributary: `make help` tells what there is. Everything is installed into .venv, .tools, .build and node_modules, nothing elsewhere.
+# tributary: `make help` tells what there is. Everything is installed into .venv, .tools, .build and node_modules; elsewhere only the
+# package managers' caches grow.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ENV ?= dev
@@ -28,7 +29,7 @@ setup: $(READY) ## install everything that the rest needs (Python packages, Node
 $(READY): $(LOCKS) package-lock.json pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 is needed and was not found on PATH" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	@echo "installing Python packages ..."
+	@echo "installing Python packages (about 2 minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
@@ -37,10 +38,10 @@ $(READY): $(LOCKS) package-lock.json pyproject.toml
 		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/node && \
 		$(BIN)/uv pip install --quiet --require-hashes --python .tools/node/bin/python -r requirements/node.txt; fi
 	@npm ci --silent --no-fund --no-audit
-	@echo "preparing Spark ..."
+	@echo "preparing Spark (about a minute the first time) ..."
 	@$(BIN)/python -m local.toolchain
 	@echo "building packages of Lambdas and jobs ..."
-	@$(BIN)/python -m stacks.packages
+	@$(BIN)/python -m stacks.packages >/dev/null
 	@touch $@
 
 demo: setup ## from nothing to an answered question: laptop cloud, every source, SQL
@@ -64,7 +65,8 @@ IN_REGION = AWS_REGION=$$($(BIN)/python -c 'from lake.settings import load; prin
 DESTROY := $(if $(filter true,$(DESTROY_DATA)),--context destroy=true)
 
 synth: setup ## the templates of ENV (default dev) into cdk.out; needs no account and no network
-	@$(CDK) synth --quiet --context env=$(ENV)
+	@$(CDK) synth --quiet --context env=$(ENV) >/dev/null
+	@echo 'the templates are in cdk.out'
 
 bootstrap: setup ## prepare the AWS account you are signed in to for deployments; once
 	@$(IN_REGION) && $(CDK) bootstrap --context env=$(ENV)

@@ -1,6 +1,7 @@
 """`lake up` and `lake down`: the laptop cloud with every stack deployed."""
 
 import shutil
+import sys
 import time
 
 import click
@@ -46,6 +47,8 @@ def down(env: str, wipe: bool, yes: bool) -> None:
         raise LakeError(f"{env} is no laptop cloud; to remove its stacks see the README, section Clean-up")
     home = environment.home
     if wipe and not yes:
+        if not sys.stdin.isatty():
+            raise LakeError("--wipe deletes data and nobody is there to be asked: say so with --yes")
         click.confirm(f"delete everything under {home}?", abort=True, err=True)
     was_running = process.stop(home)
     click.echo("laptop cloud stopped" if was_running else "the laptop cloud was not running", err=True)

@@ -2,8 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -26,30 +26,33 @@ class Follower:
         self._arn = environment.machine_arn(source).replace(":stateMachine:", ":execution:") + f":{run_id}"
 
     def follow(self) -> Ended:
-        """Waits for the end; on a terminal a line tells the step and the time, in a pipe each step leaves one line on stderr."""
+        """Waits for the end. On a terminal a line tells the step it is at; each step that ends leaves a line with its seconds."""
         if sys.stderr.isatty():
             from rich.console import Console
 
-            with Console(stderr=True).status("starting") as status:
-                return self._wait(lambda step, seconds: status.update(f"{step}  {seconds:.0f} s"), each_poll=True)
-        return self._wait(lambda step, seconds: click.echo(f"{seconds:6.1f} s  {step}", err=True), each_poll=False)
+            console = Console(stderr=True)
+            with console.status("starting") as status:
+                return self._wait(
+                    lambda step, seconds: status.update(f"{step}  {seconds:.0f} s"),
+                    lambda step, seconds: console.print(f"{step:<12}{seconds:6.1f} s", highlight=False),
+                )
+        return self._wait(lambda *_: None, lambda step, seconds: click.echo(f"{step:<12}{seconds:6.1f} s", err=True))
 
-    def _wait(self, show: Any, *, each_poll: bool) -> Ended:
-        started, last = time.monotonic(), ""
+    def _wait(self, at: Callable[[str, float], None], ended: Callable[[str, float], None]) -> Ended:
+        step, since = "", time.monotonic()
         while True:
             execution = self._client.describe_execution(executionArn=self._arn)
-            step = self._step()
-            if step and (each_poll or step != last):
-                show(step, time.monotonic() - started)
-                last = step
+            now = self._step()
+            if now != step:
+                if step:
+                    ended(step, time.monotonic() - since)
+                step, since = now, time.monotonic()
+            at(step, time.monotonic() - since)
             if execution["status"] != "RUNNING":
                 seconds = (execution["stopDate"] - execution["startDate"]).total_seconds()
                 outcome = "succeeded" if execution["status"] == "SUCCEEDED" else "failed"
-                return Ended(
-                    outcome,
-                    seconds,
-                    "" if outcome == "succeeded" else in_words(execution.get("error", ""), execution.get("cause", "")),
-                )
+                failed = in_words(execution.get("error", ""), execution.get("cause", "")) or execution["status"].lower()
+                return Ended(outcome, seconds, "" if outcome == "succeeded" else failed)
             time.sleep(POLL_SECONDS)
 
     def _step(self) -> str:

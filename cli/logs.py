@@ -16,6 +16,7 @@ from lake.failures import in_words
 
 GLUE_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")
 EMR_FILES = ("stdout", "stderr")
+JAVA_FRAME = re.compile(r"^\s+(at [\w.$<>/]+\(|\.\.\. \d+ more)|^at [\w.$<>/]+\(")
 APPLICATION = re.compile(r"\bapplication_[0-9]+_[0-9]+\b")
 DRIVER = re.compile(r"/container_[0-9_]+_000001/(stdout|stderr)\.gz$")
 # How the services name what they run, in what a state machine's history says.
@@ -39,8 +40,9 @@ class Step:
 @click.command()
 @click.argument("run_id")
 @click.option("--step", "only", default="", help="Only steps whose name contains this, e.g. Silver.")
+@click.option("--full", is_flag=True, help="With every line of Java's stack traces, and steps that said nothing.")
 @click.pass_obj
-def logs(env: str, run_id: str, only: str) -> None:
+def logs(env: str, run_id: str, only: str, full: bool) -> None:
     """Every step's log of RUN_ID, in order: Lambdas, Glue jobs, EMR steps, and how each ended."""
     environment = Environment.open(env)
     for step in _steps(environment, run_id):
@@ -48,9 +50,13 @@ def logs(env: str, run_id: str, only: str) -> None:
             continue
         failed = f"  FAILED: {step.failure}" if step.failure else ""
         seconds = (step.ended - step.started).total_seconds()
-        click.echo(f"=== {step.name}  {step.started:%H:%M:%S} + {seconds:.1f} s{failed}")
-        for line in _lines(environment, step):
-            click.echo(line.rstrip("\n"))
+        lines = [line.rstrip("\n") for line in _lines(environment, step)]
+        if not full:
+            lines = [line for line in lines if not JAVA_FRAME.match(line)]
+        if lines or failed or full:
+            click.echo(f"=== {step.name}  {step.started:%H:%M:%S} + {seconds:.1f} s{failed}")
+        for line in lines:
+            click.echo(line)
 
 
 def _steps(environment: Environment, run_id: str) -> list[Step]:

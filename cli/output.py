@@ -34,7 +34,12 @@ COUNTS = ("read", "written", "unchanged", "superseded", "quarantined", "withdraw
 def report_table(report: dict[str, Any]) -> None:
     """A run's report: outcome, one row a table, what was refused."""
     out = console()
-    out.print(f"{report['source']} {report['outcome']} in {report['seconds']:.1f} s (run {report['run_id']})", highlight=False)
+    refusals = f", {len(report['refused'])} refused" if report["refused"] else ""
+    out.print(
+        f"{report['source']} {report['outcome']} in {report['seconds']:.1f} s{refusals} (run {report['run_id']})", highlight=False
+    )
+    if report["outcome"] != "succeeded" and not any(row["read"] for row in report["tables"]):
+        return  # it ended before it read anything
     table = simple_table("table", *COUNTS, "version", right=(*COUNTS, "version"))
     for row in report["tables"]:
         version = "-" if row["version"] is None else str(row["version"])

@@ -14,6 +14,7 @@ from cli.errors import LakeError
 from cli.follow import Follower
 from cli.output import emit_json, report_table
 from lake.jobs import JOBS, NOTHING, source_tables
+from lake.names import origin_key, run_report_key
 
 SOURCES = sorted({job.source for job in JOBS.values()})
 FORMATS = click.Choice(["table", "json"])
@@ -83,6 +84,13 @@ def _serve(environment: Environment, source: str, origin: str) -> None:
         raise LakeError("--from is for the laptop cloud; an AWS environment always reads the real service")
     import requests
 
+    held = _held_origin(environment, source)
+    wanted = origin if origin in ("simulated", "live") else "files"
+    if held not in (None, wanted):
+        raise LakeError(
+            f"this lake holds {source} from origin {held!r}, and one lake holds a source from one origin\n"
+            f"Go on with `lake run {source}`, or begin anew: lake down --wipe && lake up && lake run {source} --from {origin}"
+        )
     body: dict[str, Any] = {"source": source, "origin": origin}
     if origin not in ("simulated", "live"):
         directory = Path(origin).expanduser().resolve()
@@ -92,6 +100,16 @@ def _serve(environment: Environment, source: str, origin: str) -> None:
     answer = requests.put(f"http://127.0.0.1:{environment.laptop.portal_port}/_control", json=body, timeout=60)
     if answer.status_code != 200:
         raise LakeError(f"--from {origin}: {answer.text.strip()}")
+
+
+def _held_origin(environment: Environment, source: str) -> str | None:
+    """The origin of what the lake holds of `source`, None while it holds nothing."""
+    s3 = environment.client("s3")
+    try:
+        body = s3.get_object(Bucket=environment.names.bucket("bronze"), Key=origin_key(source))["Body"]
+    except s3.exceptions.NoSuchKey:
+        return None
+    return str(json.load(body)["origin"])
 
 
 def _start(environment: Environment, source: str, body: dict[str, Any]) -> str:
@@ -134,8 +152,6 @@ def _untouched(table: str) -> dict[str, Any]:
 
 
 def _report(environment: Environment, run_id: str) -> dict[str, Any] | None:
-    from lake.names import run_report_key
-
     s3 = environment.client("s3")
     try:
         body = s3.get_object(Bucket=environment.names.bucket("bronze"), Key=run_report_key(run_id))["Body"]

@@ -26,15 +26,18 @@ def status(env: str, form: str) -> None:
     environment = Environment.open(env)
     runs = _runs(environment)
     tables = [_table(environment, contract, runs) for contract in odcs.load_all().values() if contract.format == "delta"]
+    running = _running(environment)
     if form == "json":
-        emit_json({"tables": tables, "runs": runs[:LAST_RUNS]})
+        emit_json({"tables": tables, "running": running, "runs": runs[:LAST_RUNS]})
         return
     out = console()
     shown = simple_table("table", "rows", "quarantined", "age", "fresh", right=("rows", "quarantined", "age"))
     for row in tables:
         shown.add_row(row["table"], _number(row["rows"]), _number(row["quarantined"]), _age(row["age_hours"]), row["fresh"])
     out.print(shown)
-    if not runs:
+    for line in running:
+        out.print(line, highlight=False)
+    if not runs and not running:
         out.print("no run yet; start one with: lake run boston311")
         return
     history = simple_table(
@@ -52,6 +55,12 @@ def status(env: str, form: str) -> None:
             str(len(run["refused"])),
         )
     out.print(history)
+
+
+def _running(environment: Environment) -> list[str]:
+    """One line a source that is being written, from its lease."""
+    items = environment.client("dynamodb").scan(TableName=environment.names.lease_table)["Items"]
+    return [f"{i['source']['S']} is running: {i['run_id']['S']}, since {i['taken_at']['S'][:19]} UTC" for i in items]
 
 
 def _runs(environment: Environment) -> list[dict[str, Any]]:

@@ -64,7 +64,6 @@ class Access(Stack):
                 tables = [table for contract in seen for table in _tables(contract, group=group)]
                 people.allow_tables(
                     database=names.database(layer),
-                    tables=tables,
                     bucket=foundation.buckets[layer],
                     prefixes=[*(f"{table}/" for table in tables), *_raw(layer)],
                 )

@@ -77,7 +77,7 @@ def _commit(batch: Batch, *, table: DeltaTable, source: DeltaTable, gold: GoldTa
         feed = source.spark.read.format("delta").option("readChangeFeed", "true")
         changes = feed.option("startingVersion", after + 1).option("endingVersion", version).load(source.uri)
         common = [column for column in gold.source.partitions if column in gold.contract.partitions]
-        changed = changes.select(*gold.scope, *common).distinct().persist()
+        changed = changes.select(*gold.scope, *common).distinct()
         scope = changed.select(*gold.scope).distinct()
         if scope.isEmpty():
             return table.zero()  # the input's versions were maintenance

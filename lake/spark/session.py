@@ -15,6 +15,8 @@ SETTINGS = {
     # Delta's default of 50 tasks to read a log is meant for logs of millions of files; ours have thousands.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.showConsoleProgress": "false",
+    # Delta 3.3 writes a checksum beside each commit and warns, with a page of stack trace, where s3:// is S3A's; nothing reads it.
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
     # A table without deletion vectors stays readable to Redshift Spectrum and to every Delta reader.
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.properties.defaults.enableChangeDataFeed": "true",

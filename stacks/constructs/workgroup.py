@@ -79,8 +79,8 @@ class AnalysisGroup(Construct):
             )
             query.add_resource_dependency(self.workgroup)
 
-    def allow_tables(self, *, database: str, tables: Sequence[str], bucket: LakeBucket, prefixes: Sequence[str]) -> None:
-        """Reading of `tables`, in the catalogue and below `prefixes` of `bucket`."""
+    def allow_tables(self, *, database: str, bucket: LakeBucket, prefixes: Sequence[str]) -> None:
+        """Reading below `prefixes` of `bucket`; the catalogue of the whole database, so that a slip in a name is told as one."""
         catalogue = f"arn:{Aws.PARTITION}:glue:{Aws.REGION}:{Aws.ACCOUNT_ID}"
         allow(
             self.role,
@@ -88,7 +88,8 @@ class AnalysisGroup(Construct):
             resources=[
                 f"{catalogue}:catalog",
                 f"{catalogue}:database/{database}",
-                *(f"{catalogue}:table/{database}/{table}" for table in tables),
+                f"{catalogue}:table/{database}/*",
             ],
+            because="Listing a database and missing a table are asked of every name; the rows are guarded in S3.",
         )
         bucket.allow_read(self.role, prefixes=prefixes)
