@@ -291,11 +291,11 @@ def test_killed_in_mid_run_and_run_again_gives_the_same_tables(line: Line, victi
     assert line.laptop.query(f"SELECT count(*) - count(DISTINCT case_id) AS twice FROM {SILVER}") == [{"twice": 0}]
 
 
-def test_another_origin_is_refused(line: Line) -> None:
-    report = line.laptop.json("run", "boston311", "--from", "simulated", code=1)
-    assert report["error"].startswith("OriginMismatch")
-    assert "from origin 'files'" in report["error"]
-    assert account(report) == {}
+def test_another_origin_is_refused_before_anything_is_switched(line: Line) -> None:
+    said = line.laptop.lake("run", "boston311", "--from", "simulated", code=1).stderr
+    assert "holds boston311 from origin 'files'" in said
+    assert "lake down --wipe" in said
+    assert account(line.laptop.json("run", "boston311", "--only", "ingest")) == {}, "the portal still serves the files"
 
 
 def test_analysts_see_gold_and_not_silver(line: Line) -> None:
