@@ -86,6 +86,7 @@ class Names:
 
 # Keys inside the bronze bucket.
 RUNS_PREFIX = "runs/"
+RUN_PARTS_PREFIX = "run_parts/"
 
 
 def run_report_key(run_id: str) -> str:
@@ -93,11 +94,11 @@ def run_report_key(run_id: str) -> str:
 
 
 def run_part_key(run_id: str, step: str) -> str:
-    return f"run_parts/{run_id}/{step}.json"
+    return f"{run_parts_prefix(run_id)}{step}.json"
 
 
 def run_parts_prefix(run_id: str) -> str:
-    return f"run_parts/{run_id}/"
+    return f"{RUN_PARTS_PREFIX}{run_id}/"
 
 
 def manifest_prefix(source: str) -> str:

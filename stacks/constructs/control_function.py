@@ -7,10 +7,9 @@ from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from lake.jobs import JOBS, source_tables
-from lake.names import RUNS_PREFIX, Names
+from lake.names import RUN_PARTS_PREFIX, RUNS_PREFIX, Names
 from lake.settings import Settings
 from stacks.constructs.emr_cluster import EmrCluster
-from stacks.constructs.job_data import RUN_PARTS_PREFIX
 from stacks.constructs.lake_bucket import LakeBucket
 from stacks.constructs.permissions import allow
 from stacks.constructs.python_function import PythonFunction

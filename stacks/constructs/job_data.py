@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from aws_cdk import aws_iam as iam
 
 from lake.contracts import Contract
-from lake.names import Bucket, ledger_prefix
+from lake.names import RUN_PARTS_PREFIX, Bucket, ledger_prefix
 from stacks.constructs.lake_bucket import LakeBucket
 from stacks.constructs.tables import table_names
-
-RUN_PARTS_PREFIX = "run_parts/"
 
 
 def allow_silver(role: iam.Role, *, source: str, writes: Sequence[Contract], buckets: Mapping[Bucket, LakeBucket]) -> None:
