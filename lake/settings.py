@@ -65,6 +65,12 @@ class Boston311(_Section):
     package_id: str = "8048697b-ad64-4bfc-b090-ee00169f2323"
     schedule: str | None = Field(default=None, description="minute and hour in Boston's time zone, e.g. '06:30'; none = off")
     run_timeout_hours: Annotated[int, Field(ge=1, le=24)] = 6
+    legacy_clock: Literal["evidence", "boston", "shifted"] = Field(
+        default="evidence", description="clock of a legacy file that gives no evidence of its own; evidence: such a file is refused"
+    )
+    new_system_clock: Literal["boston", "utc"] = Field(
+        default="boston", description="clock of the new system, which gives no evidence"
+    )
 
     @model_validator(mode="after")
     def _schedule_is_a_time(self) -> Self:

@@ -80,6 +80,10 @@ class Boston311(Stack):
                 DeltaCrawler(self, "SilverCrawler", source=SOURCE, contracts=silver_tables, bucket=buckets["silver"], names=names),
                 DeltaCrawler(self, "GoldCrawler", source=SOURCE, contracts=gold_tables, bucket=buckets["gold"], names=names),
             ],
+            job_settings={
+                "legacy_clock": settings.boston311.legacy_clock,
+                "new_system_clock": settings.boston311.new_system_clock,
+            },
             notifications=foundation.notifications,
             timeout=Duration.hours(settings.boston311.run_timeout_hours),
             names=names,

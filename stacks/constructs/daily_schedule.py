@@ -7,7 +7,7 @@ from aws_cdk import aws_scheduler_targets as targets
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from lake.jobs import NOTHING
+from lake.jobs import COMPLETE_RUN
 from lake.names import Names
 
 
@@ -31,6 +31,6 @@ class DailySchedule(scheduler.Schedule):
             target=targets.StepFunctionsStartExecution(
                 machine,
                 role=role,
-                input=scheduler.ScheduleTargetInput.from_object({"only": "all", "accept": NOTHING, "parameters": {}}),
+                input=scheduler.ScheduleTargetInput.from_object(COMPLETE_RUN),
             ),
         )

@@ -17,7 +17,9 @@ def run_arguments() -> dict[str, str]:
     return {
         "--run_id": "$$.Execution.Name",
         "--accept": "$.accept",
+        "--replay": "$.replay",
         "--parameters": "States.JsonToString($.parameters)",
+        "--settings": "States.JsonToString($.settings)",
     }
 
 

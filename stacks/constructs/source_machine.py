@@ -4,11 +4,12 @@
                   any error of any task: Finish as failed - Tell - Failed, with the error of the task that failed first
                   the lease is held:     Tell refusal - Refused, at once
 
-Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"-", "parameters": {...}}, each with a default.
+Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"-", "replay": "all"|"<ISO date>"|"-", "parameters": {...}},
+each with a default. A replay makes the tables anew from what bronze holds, so it begins at silver.
 The stages are handed in, so every source has the same machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_glue as glue
@@ -19,7 +20,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from lake.jobs import NOTHING
+from lake.jobs import COMPLETE_RUN, NOTHING
 from lake.names import Names
 from lake.settings import Settings
 from stacks.constructs.catalogue import catalogue
@@ -39,7 +40,8 @@ _ALL = ["States.ALL"]
 class SourceMachine(Construct):
     """machine: the state machine; role: its role.
 
-    ingest: states that answer a list of {"outcome", "object", "rule", ...}; functions: the Lambdas that they call.
+    ingest: states that answer a list of {"outcome", "object", "rule", ...}; functions: the Lambdas that they call;
+    job_settings: what the environment sets for the source's jobs (lake.jobs.Arguments.settings).
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SourceMachine(Construct):
         silver: glue.IJob,
         gold: EmrStep,
         crawlers: Sequence[DeltaCrawler],
+        job_settings: Mapping[str, str],
         notifications: Notifications,
         timeout: Duration,
         names: Names,
@@ -62,7 +65,7 @@ class SourceMachine(Construct):
         super().__init__(scope, id)
         self._source, self._control, self._notifications = source, control, notifications
         self._failed_way = self._finish_failed()
-        begin = self._begin(crawlers)
+        begin = self._begin(crawlers, job_settings)
         ingestion = sfn.Parallel(self, "Ingest", result_path="$.ingest").branch(ingest)
         silver_run = self._silver(silver)
         gold_run = sfn.Parallel(self, "Gold", result_path=sfn.JsonPath.DISCARD).branch(gold.entry)
@@ -84,15 +87,19 @@ class SourceMachine(Construct):
             acknowledge(self.role, finding, because="The wildcard stands for the versions of one function.")
         RunAlarm(self, "Unreported", source=source, machine=self.machine, topic=notifications.failures)
 
-    def _begin(self, crawlers: Sequence[DeltaCrawler]) -> sfn.Chain:
+    def _begin(self, crawlers: Sequence[DeltaCrawler], job_settings: Mapping[str, str]) -> sfn.Chain:
         # JSONPath has no defaults: a field that a caller leaves out would end the run in the middle.
         given = sfn.Pass(
             self,
             "Input",
             parameters={
-                "defaults": {"only": "all", "accept": NOTHING, "parameters": {}},
+                "defaults": COMPLETE_RUN,
                 "input.$": "$",
-                "fixed": {"ingest": [[]], "crawlers": [{"layer": c.layer, "name": c.name} for c in crawlers]},
+                "fixed": {
+                    "ingest": [[]],
+                    "settings": dict(job_settings),
+                    "crawlers": [{"layer": c.layer, "name": c.name} for c in crawlers],
+                },
             },
         )
         merged = "States.JsonMerge(States.JsonMerge($.defaults, $.input, false), $.fixed, false)"
@@ -129,8 +136,9 @@ class SourceMachine(Construct):
         cause = "States.Format('only is {}; it can be all, ingest, silver or gold', $.only)"
         unknown = sfn.Pass(self, "Unknown stage", parameters={"Error": "UnknownStage", "Cause.$": cause}, result_path="$.error")
         route = sfn.Choice(self, "Where to begin")
-        route.when(sfn.Condition.or_(_only("all"), _only("ingest")), ingest)
-        route.when(_only("silver"), silver).when(_only("gold"), gold)
+        no_replay = sfn.Condition.string_equals("$.replay", NOTHING)
+        route.when(sfn.Condition.or_(sfn.Condition.and_(_only("all"), no_replay), _only("ingest")), ingest)
+        route.when(sfn.Condition.or_(_only("all"), _only("silver")), silver).when(_only("gold"), gold)
         return route.otherwise(unknown.next(self._failed_way))
 
     def _after(self, stage: str, *, only: sfn.IChainable, otherwise: sfn.IChainable) -> sfn.Choice:

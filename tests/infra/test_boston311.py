@@ -13,7 +13,7 @@ from ingestion.boston311.model import Environment as IngestEnvironment
 from ingestion.control.model import Environment as ControlEnvironment
 from ingestion.control.model import parse_event
 from lake.contracts import Contract
-from lake.jobs import ARGUMENTS, JOBS, NOTHING, parse
+from lake.jobs import ARGUMENTS, COMPLETE_RUN, JOBS, NOTHING, parse
 from lake.odcs import load_all
 
 
@@ -128,7 +128,21 @@ def test_stages_follow_each_other_and_can_be_run_alone(machine: dict[str, Any]) 
 
 def test_missing_input_gets_defaults(machine: dict[str, Any]) -> None:
     given = machine["States"][machine["StartAt"]]["Parameters"]
-    assert given["defaults"] == {"only": "all", "accept": NOTHING, "parameters": {}}
+    assert given["defaults"] == COMPLETE_RUN == {"only": "all", "accept": NOTHING, "replay": NOTHING, "parameters": {}}
+
+
+def test_clocks_are_settings_that_no_input_can_change(machine: dict[str, Any]) -> None:
+    fixed = machine["States"][machine["StartAt"]]["Parameters"]["fixed"]
+    assert fixed["settings"] == {"legacy_clock": "evidence", "new_system_clock": "boston"}
+    merged = machine["States"]["Defaults"]["Parameters"]["state.$"]
+    assert merged.endswith(", $.fixed, false)")  # what is fixed is merged last
+
+
+def test_a_replay_begins_at_silver(machine: dict[str, Any]) -> None:
+    first, second, _ = machine["States"]["Where to begin"]["Choices"]
+    everything = {"And": [{"Variable": "$.only", "StringEquals": "all"}, {"Variable": "$.replay", "StringEquals": NOTHING}]}
+    assert (first["Next"], first["Or"][0]) == ("Ingest", everything)
+    assert (second["Next"], second["Or"][0]) == ("Silver", {"Variable": "$.only", "StringEquals": "all"})
 
 
 def test_calls_of_the_control_function_are_what_it_understands(machine: dict[str, Any]) -> None:
@@ -213,12 +227,14 @@ def test_the_gold_step_has_every_argument(machine: dict[str, Any]) -> None:
     (gold,) = machine["States"]["Gold"]["Branches"]
     step = gold["States"]["Run step"]["Parameters"]["Step"]["HadoopJarStep"]
     assert step["Jar"] == "command-runner.jar"
-    known = {"$$.Execution.Name": "r", "$.accept": NOTHING, "States.JsonToString($.parameters)": "{}"}
+    known = {"$$.Execution.Name": "r", "$.accept": NOTHING, "$.replay": "all"}
+    known |= {"States.JsonToString($.parameters)": "{}", "States.JsonToString($.settings)": '{"legacy_clock": "boston"}'}
     inner = step["Args.$"].removeprefix("States.Array(").removesuffix(")")
     line = [known.get(part, part.strip("'")) for part in inner.split(", ")]
     script = next(i for i, part in enumerate(line) if part.endswith(".py"))
     arguments = parse(line[script + 1 :])
     assert (arguments.source, arguments.parameters, arguments.bronze[:5]) == ("boston311", {}, "s3://")
+    assert (arguments.accept, arguments.replay, arguments.settings) == (None, "all", {"legacy_clock": "boston"})
     assert arguments.region == REGION
     assert len(line[line.index("--py-files") + 1].split(",")) == 2
 
@@ -248,7 +264,7 @@ def test_one_schedule_in_boston_time_or_none(every: Assembly, stack: Template) -
     for schedule in schedules:
         assert schedule["ScheduleExpressionTimezone"] == "America/New_York"
         assert schedule["ScheduleExpression"] == "cron(30 6 * * ? *)"
-        assert json.loads(schedule["Target"]["Input"]) == {"only": "all", "accept": NOTHING, "parameters": {}}
+        assert json.loads(schedule["Target"]["Input"]) == COMPLETE_RUN
 
 
 def test_runs_that_cannot_report_raise_an_alarm(stack: Template) -> None:
