@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
-from conftest import Laptop
+from conftest import ACCOUNT, Laptop
 
 from lake.contracts import Contract
 from lake.names import ledger_prefix
@@ -103,6 +103,16 @@ class Line:
         )
         assert len(rows) == len({row["case_id"] for row in rows})
         assert {row["case_id"]: row["delay_days"] for row in rows} == pytest.approx(delays(requests), rel=1e-12)
+
+    def executions(self) -> set[str]:
+        machine = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:{self.laptop.names.machine('boston311')}"
+        found = self.laptop.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1000)
+        return {execution["executionArn"] for execution in found["executions"]}
+
+    def entered(self, execution: str, state: str) -> bool:
+        history = self.laptop.client("stepfunctions").get_execution_history(executionArn=execution, maxResults=1000)
+        entries = [event.get("stateEnteredEventDetails", {}) for event in history["events"]]
+        return any(entry.get("name") == state for entry in entries)
 
     def plans(self) -> int:
         """Batches that the silver job has planned so far."""
@@ -266,11 +276,9 @@ def kill_the_lambda(line: Line) -> None:
     worker = child(line.laptop, name)
     assert worker is not None
     os.kill(worker, signal.SIGSTOP)
+    before = line.executions()
     running = line.laptop.begin(*line.command)
-    assert running.stderr is not None
-    for said in running.stderr:
-        if "Discover" in said or "Ingest" in said:
-            break
+    until(lambda: any(line.entered(arn, "Ingest") for arn in line.executions() - before), "step Ingest")
     time.sleep(0.5)
     os.kill(worker, signal.SIGKILL)
     running.communicate()  # the machine invokes it again or fails: either is allowed
