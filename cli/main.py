@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("cli.status", "status", "Freshness, rows, quality and last runs."),
     "doctor": ("cli.doctor", "doctor", "Say what is wrong with this machine or the laptop cloud, and the way out."),
     "run": ("cli.run", "run", "Run a source: ingest, silver, gold, catalogue."),
+    "replay": ("cli.run", "replay", "Make silver and gold anew from bronze."),
     "logs": ("cli.logs", "logs", "Every step's log of one run."),
     "job": ("cli.run", "job", "Submit one job."),
     "query": ("cli.query", "query", "Ask Athena a question in SQL."),

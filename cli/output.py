@@ -45,6 +45,8 @@ def report_table(report: dict[str, Any]) -> None:
         version = "-" if row["version"] is None else str(row["version"])
         table.add_row(row["table"], *[f"{row[name]:,}" for name in COUNTS], version)
     out.print(table)
+    for decided in report["decisions"]:
+        out.print(f"{decided['object']}: {decided['decision']}", highlight=False, markup=False, soft_wrap=True)
     for refused in report["refused"]:
         out.print(f"refused: {refused['object']}: {refused['rule']}", highlight=False, style="yellow")
     if any(RELEASABLE in refused["rule"] for refused in report["refused"]):

@@ -1,4 +1,4 @@
-"""`lake run` and `lake job submit`: start a source's state machine, follow it, tell what changed."""
+"""`lake run`, `lake replay` and `lake job submit`: start a source's state machine, follow it, tell what changed."""
 
 import json
 import secrets
@@ -13,11 +13,12 @@ from cli.environment import Environment
 from cli.errors import LakeError
 from cli.follow import Follower
 from cli.output import emit_json, report_table
-from lake.jobs import JOBS, NOTHING, source_tables
+from lake.jobs import COMPLETE_RUN, EVERYTHING, JOBS, NOTHING, check_replay, source_tables
 from lake.names import origin_key, run_report_key
 
 SOURCES = sorted({job.source for job in JOBS.values()})
 FORMATS = click.Choice(["table", "json"])
+SHOWN = ("source", "run_id", "outcome", "seconds", "error", "refused", "decisions", "tables")
 
 
 @click.command()
@@ -39,7 +40,25 @@ def run(env: str, source: str, origin: str | None, only: str | None, accept: str
     environment = Environment.open(env)
     if origin is not None:
         _serve(environment, source, origin)
-    sys.exit(_execute(environment, source, {"only": only or "all", "accept": accept, "parameters": {}}, form=form))
+    sys.exit(_execute(environment, source, {**COMPLETE_RUN, "only": only or "all", "accept": accept}, form=form))
+
+
+def _since(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        return check_replay(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@click.argument("source", type=click.Choice(SOURCES))
+@click.option("--since", default=EVERYTHING, callback=_since, metavar="DATE", help="Only what was received since, e.g. 2026-02-17.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.pass_obj
+def replay(env: str, source: str, since: str, form: str) -> None:
+    """Make SOURCE's silver and gold anew from bronze, as it was accepted. Nothing is downloaded; rows that are right stay."""
+    environment = Environment.open(env)
+    sys.exit(_execute(environment, source, {**COMPLETE_RUN, "replay": since}, form=form))
 
 
 @click.group()
@@ -61,7 +80,7 @@ def submit(env: str, name: str, wait: bool, params: tuple[str, ...], form: str) 
     environment = Environment.open(env)
     parameters = dict(_pair(text) for text in params)
     wanted = JOBS[name]
-    body = {"only": wanted.step, "accept": NOTHING, "parameters": parameters}
+    body = {**COMPLETE_RUN, "only": wanted.step, "parameters": parameters}
     if wait:
         sys.exit(_execute(environment, wanted.source, body, form=form))
     run_id = _start(environment, wanted.source, body)
@@ -134,10 +153,11 @@ def _execute(environment: Environment, source: str, body: dict[str, Any], *, for
             "seconds": round(ended.seconds, 1),
             "error": ended.error,
             "refused": report["refused"] if report else [],
+            "decisions": report["decisions"] if report else [],
             "tables": report["tables"] if report else [_untouched(table) for table in source_tables(source)],
         }
     if form == "json":
-        emit_json({key: report[key] for key in ("source", "run_id", "outcome", "seconds", "error", "refused", "tables")})
+        emit_json({key: report[key] for key in SHOWN})
     else:
         report_table(report)
     if report["outcome"] != "succeeded":

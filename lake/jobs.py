@@ -41,7 +41,7 @@ JOBS: dict[str, Job] = {
             step="silver",
             engine="glue",
             script="glue_scripts/boston311_silver.py",
-            tables=("silver.service_requests",),
+            tables=("silver.service_requests", "silver.service_requests_superseded"),
         ),
         Job(
             name="boston311_gold",

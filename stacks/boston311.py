@@ -66,7 +66,8 @@ class Boston311(Stack):
         silver = GlueJob(self, "Silver", job=JOBS["boston311_silver"], code=code, names=names, settings=settings)
         allow_silver(silver.execution_role, source=SOURCE, writes=silver_tables, buckets=buckets)
         gold = EmrStep(self, "Gold", job=JOBS["boston311_gold"], code=code, cluster=foundation.cluster, names=names)
-        allow_gold(gold.execution_role, reads=silver_tables, writes=gold_tables, buckets=buckets)
+        read = [contracts[table] for table in sorted({table for contract in gold_tables for table in contract.inputs})]
+        allow_gold(gold.execution_role, reads=read, writes=gold_tables, buckets=buckets)
         self.machine = SourceMachine(
             self,
             "Run",
@@ -131,7 +132,14 @@ class Boston311(Stack):
             payload_response_only=True,
         )
         event = {"op": "fetch", "run_id.$": "$$.Execution.Name", "origin.$": "$.origin", "resource.$": "$$.Map.Item.Value"}
-        each = sfn.Map(self, "Fetch each", items_path="$.resources", item_selector=event, max_concurrency=FETCHES_AT_ONCE)
+        each = sfn.Map(
+            self,
+            "Fetch each",
+            items_path="$.resources",
+            item_selector=event,
+            max_concurrency=FETCHES_AT_ONCE,
+            result_path="$.fetched",  # beside $.missing, which the report tells
+        )
         fetch = tasks.LambdaInvoke(self, "Fetch", lambda_function=function, payload_response_only=True)
         for task in (discover, fetch):
             # The Lambda has its own quick retries; these are for a portal that is away for a minute.

@@ -48,12 +48,18 @@ class Begin(BaseModel):
     execution_arn: str
 
 
+class Ingested(BaseModel):
+    """What ingestion left in the machine's state: the resources that the package lists no more, and the Map's answers."""
+
+    missing: list[str] = []
+    fetched: list[dict[str, Any]] = []
+
+
 class Finish(BaseModel):
     """The last task of the machine, on both ways out.
 
     error: the state's error as Step Functions catches it ({"Error", "Cause"}), a text, or null.
-    ingest: the Map's list of ingestion answers, a refusal with the "error" that the state caught; or null when the run did not get
-    that far.
+    ingest: in `fetched` a refusal has the "error" in words, or as the state caught it; null when the run did not get that far.
     started_at: instant, ISO 8601, as `$$.Execution.StartTime` gives it.
     """
 
@@ -64,7 +70,7 @@ class Finish(BaseModel):
     outcome: Literal["succeeded", "failed"]
     started_at: str
     error: str = ""
-    ingest: list[dict[str, Any]] = []
+    ingest: Ingested = Ingested()
 
     @field_validator("error", mode="before")
     @classmethod
@@ -74,7 +80,7 @@ class Finish(BaseModel):
     @field_validator("ingest", mode="before")
     @classmethod
     def _null_is_empty(cls, value: object) -> object:
-        return [] if value is None else value
+        return {} if value is None else value
 
 
 class Lease(BaseModel):
@@ -89,6 +95,13 @@ class Lease(BaseModel):
 class Refusal(BaseModel):
     object: str
     rule: str
+
+
+class Decision(BaseModel):
+    """What was decided about an object that was not refused, e.g. which clock its times were read by, and from what evidence."""
+
+    object: str
+    decision: str
 
 
 class TableReport(BaseModel):
@@ -109,6 +122,7 @@ class Part(BaseModel):
 
     step: str
     refused: list[Refusal] = []
+    decisions: list[Decision] = []
     tables: list[TableReport] = []
 
 
@@ -123,6 +137,7 @@ class RunReport(BaseModel):
     seconds: float
     error: str
     refused: list[Refusal]
+    decisions: list[Decision] = []
     tables: list[TableReport]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ingestion.control.model import Finish, Part, Refusal, RunReport, TableReport, error_text
+from ingestion.control.model import Decision, Finish, Part, Refusal, RunReport, TableReport, error_text
 from lake.contracts import RELEASABLE
 from lake.names import run_parts_prefix, run_report_key
 
+MISSING = "no longer in the package; its rows stay"
 COUNTS = ("read", "written", "unchanged", "superseded", "quarantined", "withdrawn")
 SUBJECT_LENGTH = 100  # the most SNS takes
 SHOWN = 20
@@ -33,8 +34,10 @@ def build(event: Finish, *, parts: Iterable[Part], tables: Iterable[str], ended_
     account = {table: TableReport(table=table) for table in tables}
     for told in (table for part in parts for table in part.tables):
         account[told.table] = _sum(account.get(told.table, TableReport(table=told.table)), told)
-    refused = [Refusal(object=r["object"], rule=_rule(r)) for r in event.ingest if r.get("outcome") == "refused"]
+    refused = [Refusal(object=r["object"], rule=_rule(r)) for r in event.ingest.fetched if r.get("outcome") == "refused"]
     refused += [refusal for part in parts for refusal in part.refused]
+    decisions = [Decision(object=resource_id, decision=MISSING) for resource_id in event.ingest.missing]
+    decisions += [decision for part in parts for decision in part.decisions]
     started_at = datetime.fromisoformat(event.started_at).astimezone(UTC)
     return RunReport(
         run_id=event.run_id,
@@ -45,6 +48,7 @@ def build(event: Finish, *, parts: Iterable[Part], tables: Iterable[str], ended_
         seconds=round((ended_at - started_at).total_seconds(), 3),
         error=event.error,
         refused=refused,
+        decisions=decisions,
         tables=list(account.values()),
     )
 
@@ -83,11 +87,17 @@ def message(report: RunReport) -> str:
         lines += ["", f"Error: {report.error}"]
     lines += ["", *(_account(table) for table in report.tables)]
     if report.refused:
-        lines += ["", "Refused, and nothing of it published:"]
-        lines += [f"  {r.object}: {r.rule}" for r in report.refused[:SHOWN]]
-        if len(report.refused) > SHOWN:
-            lines.append(f"  and {len(report.refused) - SHOWN} more, all in the run's report")
+        lines += ["", "Refused, and nothing of it published:", *_first(f"{r.object}: {r.rule}" for r in report.refused)]
+    if report.decisions:
+        lines += ["", "Decided:", *_first(f"{d.object}: {d.decision}" for d in report.decisions)]
     return "\n".join([*lines, "", "Next:", *(f"  {step}" for step in _next_steps(report))])
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+    """The first of many, indented, and how many more there are."""
+    lines = list(lines)
+    more = [f"  and {len(lines) - SHOWN} more, all in the run's report"] if len(lines) > SHOWN else []
+    return [*(f"  {line}" for line in lines[:SHOWN]), *more]
 
 
 def _next_steps(report: RunReport) -> list[str]:

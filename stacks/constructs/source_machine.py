@@ -40,7 +40,7 @@ _ALL = ["States.ALL"]
 class SourceMachine(Construct):
     """machine: the state machine; role: its role.
 
-    ingest: states that answer a list of {"outcome", "object", "rule", ...}; functions: the Lambdas that they call;
+    ingest: states that answer {"missing", "fetched"} (ingestion.control.model.Ingested); functions: the Lambdas that they call;
     job_settings: what the environment sets for the source's jobs (lake.jobs.Arguments.settings).
     """
 
@@ -96,7 +96,7 @@ class SourceMachine(Construct):
                 "defaults": COMPLETE_RUN,
                 "input.$": "$",
                 "fixed": {
-                    "ingest": [[]],
+                    "ingest": [{}],
                     "settings": dict(job_settings),
                     "crawlers": [{"layer": c.layer, "name": c.name} for c in crawlers],
                 },

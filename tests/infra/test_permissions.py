@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from synthesis import ACCOUNT, Assembly
 
-TABLES = {"service_requests/*", "service_requests_quarantine/*"}
+TABLES = {"service_requests/*", "service_requests_quarantine/*", "service_requests_superseded/*"}
 LEDGER = "_batches/boston311/*"
 GOLD = {"case_delays/*", "_batches/case_delays/*"}
 # Objects that a role may write, by bucket. Whoever is not here writes nothing.
@@ -28,7 +28,11 @@ READERS: dict[str, dict[str, set[str]]] = {
     "boston311-silver-crawler": {"silver": TABLES},
     "boston311-gold-crawler": {"gold": {"case_delays/*"}},
     "analysts": {"gold": {"case_delays/*"}, "results": {"analysts/*"}},
-    "scientists": {"silver": {"service_requests/*"}, "gold": {"case_delays/*"}, "results": {"scientists/*"}},
+    "scientists": {
+        "silver": {"service_requests/*", "service_requests_superseded/*"},
+        "gold": {"case_delays/*"},
+        "results": {"scientists/*"},
+    },
     "engineers": {
         "bronze": {"boston311/*", "runs/*"},
         "silver": TABLES,

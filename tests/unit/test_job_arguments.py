@@ -4,7 +4,7 @@ import pytest
 
 from lake.jobs import ARGUMENTS, EVERYTHING, NOTHING, parse
 
-LINE = {name: "x" for name in ARGUMENTS} | {"accept": NOTHING, "replay": NOTHING, "parameters": "{}", "settings": "{}"}
+LINE = dict.fromkeys(ARGUMENTS, "x") | {"accept": NOTHING, "replay": NOTHING, "parameters": "{}", "settings": "{}"}
 
 
 def line(**changes: str | None) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ingestion.control import handler as handler_module
 from ingestion.control import report
-from ingestion.control.model import Environment, Finish, Part, TableReport, error_text
+from ingestion.control.model import Decision, Environment, Finish, Part, TableReport, error_text
 
 TABLES = ("silver.service_requests", "gold.case_delays")
 VARIABLES = {
@@ -69,15 +69,33 @@ def test_refusals_of_ingestion_and_of_jobs_stand_together() -> None:
         {"resource_id": "a", "outcome": "refused", "object": "a.csv", "rule": "block_page"},
         {"resource_id": "c", "outcome": "changed", "object": "c.csv.gz", "rule": None},
     ]
-    refused = build(finish(ingest=ingest), SILVER).refused
+    refused = build(finish(ingest={"fetched": ingest}), SILVER).refused
     assert [(r.object, r.rule) for r in refused] == [("a.csv", "block_page"), ("b.csv.gz", "over, the contract allows 1 %")]
+
+
+def test_a_resource_that_left_the_package_is_told_and_so_is_what_jobs_decided() -> None:
+    silver = SILVER.model_copy(update={"decisions": [Decision(object="c.csv", decision="boston: 58 due times at 16:30")]})
+    made = build(finish(ingest={"missing": ["gone.csv"], "fetched": []}), silver)
+    assert [(d.object, d.decision) for d in made.decisions] == [
+        ("gone.csv", "no longer in the package; its rows stay"),
+        ("c.csv", "boston: 58 due times at 16:30"),
+    ]
+    assert "c.csv: boston: 58 due times at 16:30" in report.message(made)
+    assert made.tables == build(finish(), SILVER).tables  # nothing is withdrawn for it
+
+
+def test_of_many_decisions_the_message_tells_the_first_and_how_many_there_are_more() -> None:
+    text = report.message(build(finish(ingest={"missing": [f"{n}.csv" for n in range(25)]})))
+    assert "19.csv" in text
+    assert "20.csv" not in text
+    assert "and 5 more" in text
 
 
 def test_a_resource_that_could_not_be_had_is_refused_with_the_portals_words() -> None:
     cause = json.dumps({"errorMessage": "no answer from data.boston.gov: Timeout", "stackTrace": ["x"]})
     caught = {"Error": "PortalUnavailable", "Cause": cause}
     ingest = [{"resource_id": "a", "outcome": "refused", "object": "a", "rule": "unavailable", "error": caught}]
-    (refused,) = build(finish(ingest=ingest)).refused
+    (refused,) = build(finish(ingest={"fetched": ingest})).refused
     assert refused.rule == "unavailable: PortalUnavailable: no answer from data.boston.gov: Timeout"
 
 
