@@ -72,9 +72,11 @@ class RunParts:
     def __init__(self, s3: Any, *, bronze: str, step: str) -> None:
         self._s3, self._bucket, self._step = s3, split_uri(bronze)[0], step
 
-    def tell(self, run_id: str, ledger: Ledger, *, zero: Report) -> Report:
-        """Leaves the run's part, `zero` plus the reports that the ledger gives it to tell, and returns it."""
-        told = ledger.done_by(run_id, has_told=self._exists)
+    def tell(self, run_id: str, *ledgers: Ledger, zero: Report) -> Report:
+        """Leaves the run's part, `zero` plus the reports that the ledgers give it to tell, and returns it. Of a step with several
+        ledgers all are told at once: that the part is there says of each of them that its batches were told.
+        """
+        told = [part for ledger in ledgers for part in ledger.done_by(run_id, has_told=self._exists)]
         report = sum((Report.from_json(part) for part in told), start=zero)
         body = json.dumps(report.to_json()).encode()
         self._s3.put_object(Bucket=self._bucket, Key=run_part_key(run_id, self._step), Body=body)
