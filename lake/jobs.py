@@ -49,7 +49,7 @@ JOBS: dict[str, Job] = {
             step="gold",
             engine="emr",
             script="spark_jobs/boston311_gold.py",
-            tables=("gold.case_delays",),
+            tables=("gold.case_delays", "gold.neighborhood_service", "gold.response_times"),
         ),
     )
 }
