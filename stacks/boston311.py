@@ -157,4 +157,7 @@ class Boston311(Stack):
             },
         )
         fetch.add_catch(missed, errors=list(_OF_ONE_RESOURCE), result_path="$.error")
+        # What does not fit into the life of one invocation goes on in the next, which its answer is the event of.
+        more = sfn.Choice(self, "More?").when(sfn.Condition.string_equals("$.outcome", "more"), fetch)
+        fetch.next(more.otherwise(sfn.Pass(self, "Fetched")))
         return discover.next(each.item_processor(fetch))

@@ -4,7 +4,9 @@ Terminal and transient failures are different classes. The portal's firewall ans
 so 403 counts as transient here.
 """
 
+import itertools
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +17,14 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+import urllib3
 
 from ingestion.boston311.model import Package, Resource
 from ingestion.boston311.transform import package_of
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16  # a slow body must not hold up the look at the clock
 TIMEOUT = (10, 60)  # seconds to connect, seconds between two reads
 USER_AGENT = "tributary/1.0 (data lake ingestion; python-requests)"
 TRANSIENT_STATUS = frozenset({403, 408, 429, 500, 502, 503, 504})
@@ -74,18 +77,24 @@ class Backoff:
         drawn = self._jitter() * min(self._cap, self._base * float(2**attempt))
         return max(drawn, min(retry_after or 0.0, self._retry_after_cap))
 
+    def wait(self, failures: int, error: PortalUnavailable, *, at_most: float = math.inf) -> bool:
+        """Sleeps after the `failures`-th failure in a row. False, at once, if it was the last or the pause exceeds `at_most`."""
+        seconds = self.pause(failures - 1, error.retry_after)
+        if failures >= self.attempts or seconds > at_most:
+            return False
+        log.warning("attempt %d of %d: %s; again in %.1f s", failures, self.attempts, error, seconds)
+        self._sleep(seconds)
+        return True
+
     def run(self, call: Callable[[], T]) -> T:
         """Repeats `call` while it raises PortalUnavailable; raises the last one."""
-        for attempt in range(self.attempts):
+        for failures in itertools.count(1):
             try:
                 return call()
             except PortalUnavailable as error:
-                if attempt + 1 == self.attempts:
+                if not self.wait(failures, error):
                     raise
-                seconds = self.pause(attempt, error.retry_after)
-                log.warning("attempt %d of %d: %s; again in %.1f s", attempt + 1, self.attempts, error, seconds)
-                self._sleep(seconds)
-        raise AssertionError("a Backoff makes at least one attempt")
+        raise AssertionError("counting does not end")
 
 
 class _Session(requests.Session):
@@ -137,17 +146,28 @@ class Portal:
         return result
 
     @contextmanager
-    def download(self, url: str, *, etag: str | None) -> Iterator[requests.Response | None]:
-        """The open response, or None when the portal still has the version `etag`.
+    def download(self, url: str, *, known: str | None = None) -> Iterator[requests.Response | None]:
+        """The open response, or None when the portal still has the version whose ETag is `known`.
 
         Raises PortalUnavailable, PortalRejected. Read it with `chunks`.
         """
-        headers = {"If-None-Match": etag} if etag else {}
-        with self._get(url, headers=headers, stream=True) as response:
+        with self._get(url, headers={"If-None-Match": known} if known else {}, stream=True) as response:
             yield None if response.status_code == 304 else response
 
     @contextmanager
-    def _get(self, url: str, **options: Any) -> Iterator[requests.Response]:
+    def resume(self, url: str, *, etag: str, first: int) -> Iterator[requests.Response | None]:
+        """The open response with the bytes from `first` on, or None when the portal has another version than `etag` by now.
+
+        Raises PortalUnavailable, PortalRejected. Read it with `chunks`.
+        """
+        headers = {"Range": f"bytes={first}-", "If-Range": etag}
+        with self._get(url, headers=headers, stream=True, accepted=(200, 206, 416)) as response:
+            begins = f"bytes {first}-"
+            same = response.headers.get("ETag", etag) == etag and response.headers.get("Content-Range", "").startswith(begins)
+            yield response if response.status_code == 206 and same else None
+
+    @contextmanager
+    def _get(self, url: str, *, accepted: tuple[int, ...] = (200, 304), **options: Any) -> Iterator[requests.Response]:
         try:
             response = self._session.get(url, timeout=TIMEOUT, **options)
         except (requests.ConnectionError, requests.Timeout) as error:
@@ -155,29 +175,33 @@ class Portal:
         except requests.RequestException as error:  # too many redirects, an address that is none
             raise PortalRejected(f"{url}: {error}", status=0) from error
         with response:
-            _check_status(response)
+            _check_status(response, accepted)
             yield response
 
 
 def chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body, about a mebibyte at a time. Raises Truncated, PortalUnavailable."""
+    """The body, or the part of it that was asked for, in pieces of at most CHUNK_BYTES, each as soon as it is there.
+
+    Raises Truncated, PortalUnavailable; what came before was yielded.
+    """
     received = 0
     expected = response.headers.get("Content-Length")
     try:
-        for chunk in response.iter_content(CHUNK_BYTES):
+        # Not iter_content: it waits for a full piece, and what came of the last one before a break is lost.
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             received += len(chunk)
             yield chunk
-    except requests.exceptions.ChunkedEncodingError as error:
+    except urllib3.exceptions.ProtocolError as error:
         raise Truncated(f"the body broke off after {received} of {expected or '?'} bytes") from error
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise PortalUnavailable(f"the connection was lost after {received} bytes") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise PortalUnavailable(f"the connection was lost after {received} of {expected or '?'} bytes") from error
     if expected is not None and received != int(expected):
         raise Truncated(f"the body has {received} of {expected} bytes")
 
 
-def _check_status(response: requests.Response) -> None:
+def _check_status(response: requests.Response, accepted: tuple[int, ...]) -> None:
     status = response.status_code
-    if status in (200, 304):
+    if status in accepted:
         return
     message = f"{urlsplit(response.url).path} answered HTTP {status}"
     if "json" in response.headers.get("Content-Type", ""):

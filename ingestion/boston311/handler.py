@@ -3,7 +3,7 @@
 import logging
 import os
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Portal
@@ -19,11 +19,24 @@ def _environment() -> Environment:
     return Environment.of(os.environ)
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+class Context(Protocol):
+    """What the Lambda service hands to a handler."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     environment = _environment()
     portal = Portal(url=environment.portal_url, package_id=environment.package_id)
     bronze = Bronze(s3=aws.client("s3"), bucket=environment.bronze_bucket, source=environment.source)
     request = parse_event(event)
     if isinstance(request, Discover):
         return discover(request, portal=portal, bronze=bronze).model_dump()
-    return fetch(request, portal=portal, bronze=bronze, source=environment.source).model_dump()
+    answer = fetch(
+        request,
+        portal=portal,
+        bronze=bronze,
+        source=environment.source,
+        time_left=lambda: context.get_remaining_time_in_millis() / 1000,
+    )
+    return answer.model_dump()

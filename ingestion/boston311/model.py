@@ -53,7 +53,8 @@ class StoredObject(BaseModel):
 class Manifest(BaseModel):
     """What bronze holds of a resource. Written after the data, so a manifest never names an object that is not there.
 
-    sha256, bytes: of the portal's bytes before compression. header: the first CSV record. fetched_at: ISO 8601 UTC.
+    content_hash (ingestion.boston311.packing), bytes: of the portal's bytes before compression. header: the first CSV record.
+    fetched_at: ISO 8601 UTC.
     """
 
     source: str
@@ -64,7 +65,7 @@ class Manifest(BaseModel):
     url: str
     last_modified: str | None
     etag: str | None
-    sha256: str
+    content_hash: str
     bytes: int
     header: list[str]
     fetched_at: str
@@ -78,13 +79,48 @@ class Discover(BaseModel):
     run_id: str
 
 
+class Records(BaseModel):
+    """What is known of a CSV up to some byte. quoted: that byte lies inside quotes; ended: a record ends before it."""
+
+    header: list[str]
+    newlines: int
+    quoted: bool
+    ended: bool
+
+
+class Progress(BaseModel):
+    """Where another invocation takes up the download of one version of a resource: at a border of links and of uploaded parts.
+
+    bytes, chain: see ingestion.boston311.packing. upload_id, parts: the multipart upload under `key`, and the ETags of its parts.
+    """
+
+    etag: str
+    bytes: int
+    chain: str
+    records: Records
+    key: str
+    upload_id: str
+    parts: list[str]
+    fetched_at: str
+
+
 class Fetch(BaseModel):
-    """An item of the machine's Map: {"op": "fetch", "run_id": ..., "origin": ..., "resource": <one of discover's>}"""
+    """An item of the machine's Map: {"op": "fetch", "run_id": ..., "origin": ..., "resource": <one of discover's>}
+
+    progress: of an earlier invocation that ran out of time.
+    """
 
     op: Literal["fetch"]
     run_id: str
     origin: Origin
     resource: Resource
+    progress: Progress | None = None
+
+
+class More(Fetch):
+    """Answer of fetch when its time ran short: the event of the next invocation."""
+
+    outcome: Literal["more"] = "more"
 
 
 Event = Annotated[Discover | Fetch, Field(discriminator="op")]
@@ -108,13 +144,14 @@ class Fetched(BaseModel):
     """Answer of fetch.
 
     changed: `object` is the data's key, rows and bytes tell its size. unchanged: nothing was written.
-    refused: nothing was written; `rule` says why, `object` is the resource id.
+    refused: nothing was written; `rule` is the rule's name, `error` says what was wrong, `object` is the resource id.
     """
 
     resource_id: str
     outcome: Literal["changed", "unchanged", "refused"]
     object: str
     rule: str | None = None
+    error: str | None = None
     rows: int | None = None
     bytes: int | None = None
 
@@ -124,8 +161,8 @@ class OriginMismatch(Exception):
 
 
 class Refused(Exception):
-    """What arrived is not the resource's CSV. `rule` is the rule's name."""
+    """What arrived is not the resource's CSV. `rule` is the rule's name, the text says what was wrong."""
 
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
+    def __init__(self, rule: str, text: str) -> None:
+        super().__init__(text)
         self.rule = rule

@@ -1,17 +1,17 @@
 """Pure functions: what a package says, and what the bytes of a resource are."""
 
 import csv
-import hashlib
 import io
 import re
 from typing import Any
 
 from pydantic import ValidationError
 
-from ingestion.boston311.model import Manifest, Package, Refused, Resource
+from ingestion.boston311.model import Manifest, Package, Records, Refused, Resource
 
 # Enough for any first record; the longest real header has 600 bytes.
 HEAD_BYTES = 1 << 16
+SHOWN_BYTES = 120
 KEY_COLUMNS = frozenset({"caseenquiryid", "caseid"})
 _HTML = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
@@ -50,63 +50,63 @@ def parse_manifest(body: bytes) -> Manifest | None:
 
 
 class Inspector:
-    """Looks at a body as it streams by: hash, size, number of records, first record.
+    """Looks at a body as it streams by: number of records, first record. seen: what was known up to the byte it begins at.
 
-    Raises Refused("block_page" | "empty_body" | "no_header" | "no_key_column") as soon as it is certain.
+    Raises Refused (block_page, empty_body, no_header, no_key_column) as soon as it is certain.
     """
 
-    def __init__(self, *, content_type: str | None) -> None:
+    def __init__(self, *, content_type: str | None, seen: Records | None = None) -> None:
         if (content_type or "").split(";")[0].strip().lower() in ("text/html", "application/xhtml+xml"):
-            raise Refused("block_page")
-        self._sha256 = hashlib.sha256()
+            raise Refused("block_page", f"the portal answered {content_type}, a page for people, instead of a CSV")
         self._head = bytearray()
-        self._quotes = 0
-        self._newlines = 0
-        self._ends_with_newline = True
-        self.bytes = 0
-        self.header: list[str] = []
+        self._seen = seen or Records(header=[], newlines=0, quoted=False, ended=True)
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:
             return
-        self._sha256.update(chunk)
-        self.bytes += len(chunk)
         self._count(chunk)
-        if not self.header:
+        if not self._seen.header:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
             if len(self._head) >= HEAD_BYTES:
                 self._read_header()
 
     def finish(self) -> None:
         """To be called after the last chunk."""
-        if not self.header:
+        if not self._seen.header:
             self._read_header()
 
     @property
-    def sha256(self) -> str:
-        return self._sha256.hexdigest()
+    def header(self) -> list[str]:
+        return self._seen.header
 
     @property
     def rows(self) -> int:
         """Records after the header."""
-        return self._newlines + (not self._ends_with_newline) - 1
+        return self._seen.newlines + (not self._seen.ended) - 1
+
+    def seen(self) -> Records:
+        """What is known up to here; only once the header is."""
+        return self._seen.model_copy()
 
     def _count(self, chunk: bytes) -> None:
         # A newline ends a record when the number of quotes before it is even; a doubled quote keeps the parity.
-        for piece in chunk.split(b'"'):
-            if self._quotes % 2 == 0:
-                self._newlines += piece.count(b"\n")
-            self._quotes += 1
-        self._quotes -= 1
-        self._ends_with_newline = chunk.endswith(b"\n")
+        first, *others = chunk.split(b'"')
+        quoted, newlines = self._seen.quoted, 0 if self._seen.quoted else first.count(b"\n")
+        for piece in others:
+            quoted = not quoted
+            if not quoted:
+                newlines += piece.count(b"\n")
+        self._seen.quoted = quoted
+        self._seen.newlines += newlines
+        self._seen.ended = chunk.endswith(b"\n")
 
     def _read_header(self) -> None:
         head = bytes(self._head)
         if not head.strip():
-            raise Refused("empty_body")
+            raise Refused("empty_body", "the portal sent no bytes" if not head else "the portal sent nothing but white space")
         if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")):
-            raise Refused("block_page")
-        self.header = parse_header(head)
+            raise Refused("block_page", f"the body is a page for people, not a CSV: it begins {_beginning(head)}")
+        self._seen.header = parse_header(head)
 
 
 def parse_header(head: bytes) -> list[str]:
@@ -115,9 +115,14 @@ def parse_header(head: bytes) -> list[str]:
     try:
         header = next(csv.reader(io.StringIO(text, newline=""), strict=True))
     except (csv.Error, StopIteration) as error:
-        raise Refused("no_header") from error
+        raise Refused("no_header", f"no CSV record can be read at the beginning ({error}): {_beginning(head)}") from error
     if len(header) < 2:
-        raise Refused("no_header")
+        raise Refused("no_header", f"the first line has one column: {_beginning(head)}")
     if KEY_COLUMNS.isdisjoint(name.lower().replace("_", "").strip() for name in header):
-        raise Refused("no_key_column")
+        raise Refused("no_key_column", f"the first line names neither case_enquiry_id nor case_id: {_beginning(head)}")
     return header
+
+
+def _beginning(head: bytes) -> str:
+    """The first characters of a body, as a message shows them."""
+    return repr(head[:SHOWN_BYTES].decode("utf-8", errors="replace").strip().partition("\n")[0])

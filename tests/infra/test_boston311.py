@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from synthesis import ACCOUNT, REGION, Assembly, Template
 
+from ingestion.boston311.model import Discovered, Fetch, More, Resource
 from ingestion.boston311.model import Environment as IngestEnvironment
+from ingestion.boston311.model import parse_event as parse_ingest
 from ingestion.control.model import Environment as ControlEnvironment
-from ingestion.control.model import parse_event
+from ingestion.control.model import Ingested, parse_event
 from lake.contracts import Contract
 from lake.jobs import ARGUMENTS, COMPLETE_RUN, JOBS, NOTHING, parse
 from lake.odcs import load_all
@@ -105,6 +107,24 @@ def test_a_resource_that_cannot_be_had_holds_up_itself_alone(machine: dict[str, 
     assert {key.removesuffix(".$") for key in answer} == {"resource_id", "outcome", "object", "rule", "error"}
     assert (answer["outcome"], found["Unavailable"]["End"]) == ("refused", True)
     assert "Catch" not in found["Discover"]  # without the package there is no run
+
+
+def test_a_download_that_ran_out_of_time_goes_on_with_its_answer_as_the_event(machine: dict[str, Any]) -> None:
+    found = dict(states(machine))
+    (again,) = found["More?"]["Choices"]
+    assert again == {"Variable": "$.outcome", "StringEquals": "more", "Next": "Fetch"}
+    assert (found["Fetch"]["Next"], found["More?"]["Default"]) == ("More?", "Fetched")
+    assert "Parameters" not in found["Fetch"]  # the whole state is the event
+    assert "ResultPath" not in found["Fetch"]  # and the answer the whole state
+    resource = {"resource_id": "r", "name": "n", "url": "https://h/r.csv"}
+    more = More(op="fetch", run_id="r", origin="files", resource=Resource(**resource), progress=None)
+    assert parse_ingest(more.model_dump()) == Fetch.model_validate(more.model_dump())
+
+
+def test_what_the_ingestion_answers_is_what_the_report_reads(machine: dict[str, Any]) -> None:
+    assert dict(states(machine))["Fetch each"]["ResultPath"] == "$.fetched"
+    assert set(Ingested.model_fields) == {"missing", "fetched"}
+    assert "missing" in Discovered.model_fields
 
 
 def test_stages_follow_each_other_and_can_be_run_alone(machine: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def test_no_connection_is_transient(portal: Portal) -> None:
 def test_a_redirect_to_port_443_is_followed_without_it_and_the_condition_travels_along(portal: Portal) -> None:
     responses.get(DATA, status=302, headers={"Location": "https://s3.example.org:443/data.csv?X-Amz-Signature=1"})
     responses.get("https://s3.example.org/data.csv", status=304)
-    with portal.download(DATA, etag='"e"') as response:
+    with portal.download(DATA, known='"e"') as response:
         assert response is None
     final = responses.calls[-1].request
     assert final.url == "https://s3.example.org/data.csv?X-Amz-Signature=1"
@@ -115,7 +115,7 @@ def test_only_the_default_port_of_https_is_dropped(given_url: str, wanted: str) 
 @responses.activate
 def test_a_body_shorter_than_announced_is_truncated(portal: Portal) -> None:
     responses.get(DATA, body=b"a,b\n1,", headers={"Content-Length": "400"})
-    with portal.download(DATA, etag=None) as response:
+    with portal.download(DATA, known=None) as response:
         assert response is not None
         with pytest.raises(Truncated):
             list(chunks(response))

@@ -1,8 +1,8 @@
 """One resource into bronze, and the comparison before it: what is written, when, and what is not."""
 
 import gzip
+import hashlib
 import json
-import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest
 import responses
 from moto import mock_aws
 
-from ingestion.boston311 import bronze as bronze_module
 from ingestion.boston311 import handler as handler_module
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Backoff, Portal, PortalUnavailable
@@ -57,7 +56,9 @@ def bronze(s3: Any) -> Bronze:
 def run(portal: Portal, bronze: Bronze) -> Callable[..., Fetched]:
     def call(resource: Resource = RESOURCE, origin: Any = "files") -> Fetched:
         event = Fetch(op="fetch", run_id="run-1", origin=origin, resource=resource)
-        return fetch(event, portal=portal, bronze=bronze, source="boston311")
+        answer = fetch(event, portal=portal, bronze=bronze, source="boston311", time_left=lambda: 900.0)
+        assert isinstance(answer, Fetched)
+        return answer
 
     return call
 
@@ -80,10 +81,11 @@ def test_a_new_resource_is_stored_byte_for_byte_with_a_manifest_that_names_the_v
     result = run()
     assert (result.outcome, result.rows, result.bytes, result.rule) == ("changed", 2, len(CSV), None)
     manifest = json.loads(s3.get_object(Bucket=BUCKET, Key="boston311/manifests/legacy/2011.csv.json")["Body"].read())
-    assert manifest["object"]["key"] == result.object == f"boston311/resources/legacy/2011.csv/{manifest['sha256'][:16]}.csv.gz"
+    assert manifest["object"]["key"] == result.object == "boston311/resources/legacy/2011.csv/run-1.csv.gz"
     stored = s3.get_object(Bucket=BUCKET, Key=result.object, VersionId=manifest["object"]["version_id"])
     assert gzip.decompress(stored["Body"].read()) == CSV
     assert stored["ETag"].strip('"') == manifest["object"]["etag"]
+    assert (manifest["content_hash"], manifest["bytes"]) == (hashlib.sha256(CSV).hexdigest(), len(CSV))
     assert manifest["header"] == ["case_enquiry_id", "open_dt"]
     assert (manifest["etag"], manifest["origin"], manifest["run_id"]) == ('"e1"', "files", "run-1")
 
@@ -109,30 +111,25 @@ def test_the_same_bytes_under_another_etag_are_unchanged(s3: Any, web: responses
     assert keys(s3) == before
 
 
-def test_equal_bytes_give_equal_objects(s3: Any, web: responses.RequestsMock, run: Callable[..., Fetched]) -> None:
-    web.get(RESOURCE.url, body=CSV)
-    first = run()
-    other = run(RESOURCE.model_copy(update={"resource_id": "other.csv"}))
-    etags = {s3.head_object(Bucket=BUCKET, Key=key)["ETag"] for key in (first.object, other.object)}
-    assert len(etags) == 1
-
-
 @pytest.mark.parametrize(
-    ("answer", "rule"),
+    ("answer", "rule", "text"),
     [
-        ({"body": "<html>Request blocked</html>", "content_type": "text/html"}, "block_page"),
-        ({"body": b""}, "empty_body"),
-        ({"body": CSV, "headers": {"Content-Length": "9000"}}, "truncated_body"),
-        ({"body": b"no header here\n"}, "no_header"),
-        ({"body": b"a,b\n1,2\n"}, "no_key_column"),
+        ({"body": "<html>Request blocked</html>", "content_type": "text/html"}, "block_page", "answered text/html"),
+        ({"body": "<html>Request blocked</html>"}, "block_page", "begins '<html>Request blocked</html>'"),
+        ({"body": b""}, "empty_body", "no bytes"),
+        ({"body": b" \n"}, "empty_body", "nothing but white space"),
+        ({"body": CSV, "headers": {"Content-Length": "9000"}}, "truncated_body", f"{len(CSV)} of 9000 bytes"),
+        ({"body": b"no header here\n"}, "no_header", "one column: 'no header here'"),
+        ({"body": b"a,b\n1,2\n"}, "no_key_column", "neither case_enquiry_id nor case_id: 'a,b'"),
     ],
 )
 def test_what_is_no_csv_of_ours_is_refused_and_leaves_nothing_behind(
-    s3: Any, web: responses.RequestsMock, run: Callable[..., Fetched], answer: dict[str, Any], rule: str
+    s3: Any, web: responses.RequestsMock, run: Callable[..., Fetched], answer: dict[str, Any], rule: str, text: str
 ) -> None:
     web.get(RESOURCE.url, **answer)
     result = run()
     assert (result.outcome, result.rule, result.object) == ("refused", rule, RESOURCE.resource_id)
+    assert text in (result.error or "")
     assert keys(s3) == []
 
 
@@ -153,7 +150,8 @@ def test_an_address_that_died_since_discover_is_looked_up_again(web: responses.R
 def test_a_resource_that_is_gone_is_refused(web: responses.RequestsMock, run: Callable[..., Fetched]) -> None:
     web.get(RESOURCE.url, status=404)
     web.get(SHOW, json=package())
-    assert run().rule == "resource_missing"
+    result = run()
+    assert (result.rule, result.error) == ("resource_missing", "the package lists it no more; it did when the run began")
 
 
 def test_a_portal_that_changes_its_origin_during_a_run_is_not_mixed_in(
@@ -178,27 +176,6 @@ def test_killed_before_the_manifest_the_next_run_does_the_work_again(
     assert bronze.manifest(RESOURCE.resource_id) is not None
 
 
-def test_a_large_body_goes_up_in_parts_and_comes_back_whole(
-    s3: Any, web: responses.RequestsMock, run: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bronze_module, "PART_BYTES", 5 << 20)
-    body = CSV + random.Random(1).randbytes(12 << 20).hex().encode() + b",x\n"
-    web.get(RESOURCE.url, body=body)
-    stored = s3.get_object(Bucket=BUCKET, Key=run().object)
-    assert stored["ETag"].strip('"').endswith("-3")
-    assert gzip.decompress(stored["Body"].read()) == body
-
-
-def test_a_failed_upload_leaves_no_parts(s3: Any, bronze: Bronze, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(bronze_module, "PART_BYTES", 5 << 20)
-    monkeypatch.setattr(s3, "complete_multipart_upload", lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
-    path = tmp_path / "body"
-    path.write_bytes(bytes(11 << 20))
-    with path.open("rb") as body, pytest.raises(KeyboardInterrupt):
-        bronze.put_data(resource_id="r", sha256="0" * 64, body=body, size=11 << 20)
-    assert s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
-
-
 def test_discover_lists_what_may_have_changed_and_what_is_missing(
     web: responses.RequestsMock, run: Callable[..., Fetched], portal: Portal, bronze: Bronze
 ) -> None:
@@ -219,6 +196,11 @@ def test_a_lake_of_one_origin_refuses_another_and_says_how_to_start_over(bronze:
         bronze.claim_origin("simulated")
 
 
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
 def test_the_handler_reads_its_environment_and_answers_plain_json(
     s3: Any, web: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +211,7 @@ def test_the_handler_reads_its_environment_and_answers_plain_json(
     handler_module._environment.cache_clear()
     web.get(SHOW, json=package(RESOURCE))
     web.get(RESOURCE.url, body=CSV)
-    found = handler_module.handler({"op": "discover", "run_id": "r"}, None)
+    found = handler_module.handler({"op": "discover", "run_id": "r"}, Context())
     assert json.loads(json.dumps(found)) == found
     event = {"op": "fetch", "run_id": "r", "origin": found["origin"], "resource": found["resources"][0]}
-    assert handler_module.handler(event, None)["outcome"] == "changed"
+    assert handler_module.handler(event, Context())["outcome"] == "changed"
