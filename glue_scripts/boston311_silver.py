@@ -1,72 +1,50 @@
-"""Glue job: Boston 311 bronze CSV into silver.service_requests."""
+"""Glue job: Boston 311 bronze CSV, legacy and new system, into silver.service_requests."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from glue_scripts.boston311 import clocks
+from glue_scripts.boston311.rows import TIMES, cleaned
+from glue_scripts.boston311.vintages import plain, refusal, vintage_of
 from lake.contracts import Contract, contract
 from lake.jobs import Arguments, parse
 from lake.names import manifest_prefix
-from lake.spark.columns import instant, row_hash, text, unreadable
 from lake.spark.deps import unpack
 from lake.spark.ledger import Input
 from lake.spark.objects import new_manifests
-from lake.spark.publish import Newer
+from lake.spark.rules import Tally
 from lake.spark.session import spark_session
-from lake.spark.silver import SilverRun
+from lake.spark.silver import Decision, SilverRun
 
-ZONE = "America/New_York"
-WALL_CLOCK = r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{1,6})?$"
-# The city writes this instead of "no deadline" (18 rows of 2011).
-NO_TARGET = "2059-12-31 19:00:00"
-
-# Vintage B, the portal's header until about 2023: published name -> column of silver. Matched without case and underscores.
-TEXTS = {
-    "ontime": "on_time",
-    "casestatus": "status",
-    "closurereason": "closure_reason",
-    "casetitle": "case_title",
-    "subject": "subject",
-    "reason": "reason",
-    "type": "type",
-    "queue": "queue",
-    "department": "department",
-    "submittedphoto": "submitted_photo",
-    "closedphoto": "closed_photo",
-    "location": "location",
-    "firedistrict": "fire_district",
-    "pwddistrict": "pwd_district",
-    "citycouncildistrict": "city_council_district",
-    "policedistrict": "police_district",
-    "neighborhood": "neighborhood",
-    "neighborhoodservicesdistrict": "neighborhood_services_district",
-    "ward": "ward",
-    "precinct": "precinct",
-    "locationstreetname": "street_name",
-    "locationzipcode": "zip",
-    "source": "source",
-}
-TIMES = {"opendt": "opened_at", "targetdt": "target_at", "closeddt": "closed_at"}
-NUMBERS = {"latitude": "latitude", "longitude": "longitude"}
-NEWER = Newer(condition="published_at >= _target.published_at", columns=("published_at",))
-VINTAGE_B = {"caseenquiryid", *TEXTS, *TIMES, *NUMBERS}
-
-
-def plain(name: str) -> str:
-    """A header name as vintages are compared: lower case, no underscores."""
-    return name.strip().lower().replace("_", "")
+Shape = tuple[str, ...]  # a header, its names as vintages compare them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boston311:
+    """legacy_clock, new_system_clock: the settings of these names (lake.settings.Boston311)."""
+
     contract: Contract
-    newer: Newer = NEWER
-    order: tuple[str, ...] = ("published_at", "resource_id", "row_hash")
+    superseded: Contract
+    legacy_clock: str = "evidence"
+    new_system_clock: str = "boston"
+    publisher: str = "resource_id"
+    late: tuple[str, ...] = TIMES
+
+    @property
+    def rank(self) -> tuple[Column, ...]:
+        """The latest event of the case wins, then the greatest name: nothing that depends on which file came first."""
+        return (F.greatest("opened_at", "closed_at"), F.col("resource_name"), F.col("resource_id"))
+
+    @property
+    def evidence(self) -> dict[str, Column]:
+        return clocks.evidence(F.col("target_at"), F.col("closed_at"), F.col("_seen_closed"))
 
     def inputs(self, s3: Any, *, bucket: str, taken: set[tuple[str, str]]) -> Iterable[Input]:
         return new_manifests(s3, bucket=bucket, prefix=manifest_prefix("boston311"), taken=taken)
@@ -74,60 +52,46 @@ class Boston311:
     def data(self, item: Input) -> tuple[str, str]:
         return item.facts["object"]["key"], item.facts["object"]["version_id"]
 
+    def about(self, item: Input) -> dict[str, str]:
+        return {"resource_id": item.facts["resource_id"], "resource_name": item.facts["resource_name"]}
+
     def refusal(self, item: Input) -> str | None:
-        header = [plain(name) for name in item.facts["header"]]
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            return f"duplicate_columns: {', '.join(twice)}"
-        if set(header) != VINTAGE_B:
-            missing = ", ".join(sorted(VINTAGE_B - set(header))) or "none"
-            unknown = ", ".join(sorted(set(header) - VINTAGE_B)) or "none"
-            return f"unknown_vintage: not the header of vintage B (missing: {missing}; unknown: {unknown})"
-        return None
+        return refusal(self.shape(item))
 
-    def read(self, spark: SparkSession, item: Input, *, uri: str) -> DataFrame:
-        names = [plain(name) for name in item.facts["header"]]
-        return typed(
-            raw_rows(spark, names, uri=uri),
-            resource_id=item.facts["resource_id"],
-            published_at=item.facts["fetched_at"],
-        )
+    def shape(self, item: Input) -> Shape:
+        return tuple(plain(name) for name in item.facts["header"])
+
+    def read(self, spark: SparkSession, shape: Shape, uris: list[str]) -> DataFrame:
+        # A nameless column needs a name of its own, and Spark takes an address for a pattern.
+        names = [name or f"unnamed{position}" for position, name in enumerate(shape)]
+        schema = T.StructType([T.StructField(name, T.StringType()) for name in (*names, "_corrupt")])
+        reader = spark.read.schema(schema).option("header", True).option("columnNameOfCorruptRecord", "_corrupt")
+        reader = reader.option("multiLine", True).option("quote", '"').option("escape", '"')
+        return reader.csv([re.sub(r"([\[\]{}*?\\])", r"\\\1", uri) for uri in uris])
+
+    def clean(self, raw: DataFrame, shape: Shape) -> DataFrame:
+        vintage = vintage_of(shape)
+        if vintage is None:
+            raise ValueError(f"no vintage has the columns {shape}")
+        return cleaned(raw, vintage)
+
+    def decide(self, item: Input, tally: Tally) -> Decision:
+        vintage = vintage_of(self.shape(item))
+        if vintage is not None and vintage.system == "new":
+            return clocks.decide_new_system(self.new_system_clock)
+        return clocks.decide(tally, without_evidence=self.legacy_clock)
+
+    def finish(self, frame: DataFrame) -> DataFrame:
+        times = {name: clocks.instants(F.col(name), F.col("_choice")) for name in TIMES}
+        # Boston's year, not that of UTC: a file of one year is a partition of one year.
+        return frame.withColumns(times).withColumn("opened_year", F.year(F.from_utc_timestamp("opened_at", clocks.ZONE)))
 
 
-def raw_rows(spark: SparkSession, names: Sequence[str], *, uri: str) -> DataFrame:
-    """CSV with a header as strings `names`, plus `_corrupt` (the line, if it has another number of fields)."""
-    schema = T.StructType([T.StructField(name, T.StringType()) for name in (*names, "_corrupt")])
-    reader = spark.read.schema(schema).option("header", True).option("columnNameOfCorruptRecord", "_corrupt")
-    return reader.option("multiLine", True).option("quote", '"').option("escape", '"').csv(uri)
-
-
-def typed(raw: DataFrame, *, resource_id: str, published_at: str) -> DataFrame:
-    """Columns of silver.service_requests from the strings of vintage B, with `_row`, `_corrupt` and `_unreadable`.
-
-    published_at: ISO 8601 with offset.
-    """
-    columns = {"case_id": text("caseenquiryid")}
-    columns |= {column: text(name) for name, column in TEXTS.items()}
-    readings = []
-    for name, column in TIMES.items():
-        written = text(name)
-        if column == "target_at":
-            written = F.when(written != NO_TARGET, written)
-        columns[column] = instant(written, zone=ZONE, pattern=WALL_CLOCK)
-        readings.append((column, written, columns[column]))
-    for name, column in NUMBERS.items():
-        columns[column] = text(name).cast("double")
-        readings.append((column, text(name), columns[column]))
-    published = sorted(columns)
-    frame = raw.select(
-        *[value.alias(column) for column, value in columns.items()],
-        F.struct(*[F.col(name) for name in raw.columns if name != "_corrupt"]).alias("_row"),
-        F.col("_corrupt"),
-        unreadable(readings).alias("_unreadable"),
-        F.lit(resource_id).alias("resource_id"),
-        F.lit(published_at).cast("timestamp").alias("published_at"),
+def source(settings: dict[str, str]) -> Boston311:
+    """settings: see Boston311; a clock that is not set has its default."""
+    return Boston311(
+        contract=contract("silver.service_requests"), superseded=contract("silver.service_requests_superseded"), **settings
     )
-    return frame.withColumns({"row_hash": row_hash(published), "opened_year": F.year("opened_at")})
 
 
 def main(argv: Sequence[str]) -> None:
@@ -135,10 +99,8 @@ def main(argv: Sequence[str]) -> None:
     from lake.aws import client
 
     arguments: Arguments = parse(argv)
-    source = Boston311(contract=contract("silver.service_requests"))
-    SilverRun(
-        spark=spark_session("boston311_silver"), s3=client("s3", region=arguments.region), source=source, arguments=arguments
-    ).run()
+    spark = spark_session("boston311_silver")
+    SilverRun(spark=spark, s3=client("s3", region=arguments.region), source=source(arguments.settings), arguments=arguments).run()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """One table. `threshold`: the share of an object's rows that may be quarantined before the object publishes nothing."""
+    """One table. `threshold`: the share of an object's rows that may be quarantined before the object publishes nothing;
+    `columns_of`: the table whose columns these are, if not its own."""
 
     layer: Layer
     table: str
@@ -59,6 +60,7 @@ class Contract:
     format: str = "delta"
     inputs: tuple[str, ...] = ()
     fresh_hours: int | None = None
+    columns_of: str = ""
 
     @property
     def name(self) -> str:

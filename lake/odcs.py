@@ -1,5 +1,6 @@
 """Reads `contracts/*.odcs.yaml`, written in the Open Data Contract Standard 3.0 (bitol.io), into `lake.contracts.Contract`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,7 +53,7 @@ class _Schema(_Part):
 
 
 class _Custom(_Part):
-    property: Literal["quarantineThreshold", "format", "inputs"]
+    property: Literal["quarantineThreshold", "format", "inputs", "columnsOf"]
     value: Any
 
 
@@ -130,11 +131,18 @@ def parse(text: str, *, where: str) -> Contract:
         threshold=float(custom.get("quarantineThreshold", 0.0)),
         format=custom.get("format", "delta"),
         inputs=tuple(custom.get("inputs", ())),
+        columns_of=custom.get("columnsOf", ""),
         fresh_hours=next((s.value for s in document.slaProperties if s.property == "latency"), None),
     )
 
 
 def load_all(directory: Path = CONTRACTS_DIR) -> dict[str, Contract]:
-    """Every contract by table name, sorted."""
+    """Every contract by table name, sorted; `columnsOf` gives a table the columns of another, beside its own key. Raises ContractError."""
     found = [parse(path.read_text(), where=f"contracts/{path.name}") for path in sorted(directory.glob("*.odcs.yaml"))]
-    return {contract.name: contract for contract in sorted(found, key=lambda c: c.name)}
+    contracts = {contract.name: contract for contract in sorted(found, key=lambda c: c.name)}
+    for name, contract in contracts.items():
+        if contract.columns_of:
+            if contract.columns_of not in contracts:
+                raise ContractError(f"{name}: columnsOf names {contract.columns_of}, which has no contract")
+            contracts[name] = replace(contract, columns=contracts[contract.columns_of].columns)
+    return contracts

@@ -46,24 +46,36 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one step of a run did: accounts by table, and what it refused."""
+    """What one step of a run did: accounts by table, what it refused ({"object", "rule"}) and what it decided of an object that the
+    object does not say itself ({"object", "decision"})."""
 
     step: str
     refused: tuple[dict[str, str], ...] = ()
+    decisions: tuple[dict[str, str], ...] = ()
     tables: tuple[Account, ...] = ()
 
     def __add__(self, later: "Report") -> "Report":
         sums = {account.table: account for account in self.tables}
         for account in later.tables:
             sums[account.table] = sums[account.table] + account if account.table in sums else account
-        return Report(step=self.step, refused=self.refused + later.refused, tables=tuple(sums.values()))
+        return Report(
+            step=self.step,
+            refused=self.refused + later.refused,
+            decisions=self.decisions + later.decisions,
+            tables=tuple(sums.values()),
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Report":
-        return cls(step=data["step"], refused=tuple(data["refused"]), tables=tuple(Account(**t) for t in data["tables"]))
+        return cls(
+            step=data["step"],
+            refused=tuple(data["refused"]),
+            decisions=tuple(data["decisions"]),
+            tables=tuple(Account(**table) for table in data["tables"]),
+        )
 
 
 class RunParts:

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+# North American numbers with separators: digits alone may be a case number.
+TELEPHONE = r"(?<![0-9A-Za-z])(\+?1[ .-]?)?(\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}(?![0-9])"
+
 
 def text(column: str) -> Column:
     """The text without blanks around it, null if nothing is left (sources write '' and ' ' for nothing in one column)."""
@@ -12,14 +16,25 @@ def text(column: str) -> Column:
     return F.when(trimmed != "", trimmed)
 
 
-def instant(local: Column, *, zone: str, pattern: str) -> Column:
-    """The instant (timestamp, session in UTC) of a wall-clock text in `zone`; null where `pattern` (a Java regex) does not match.
+def masked(free_text: Column) -> Column:
+    """The text with e-mail addresses and telephone numbers replaced by [email] and [telephone]."""
+    no_mail = F.when(free_text.contains("@"), F.regexp_replace(free_text, EMAIL, "[email]")).otherwise(free_text)
+    return F.regexp_replace(no_mail, TELEPHONE, "[telephone]")
+
+
+def wall_clock(written: Column, *, pattern: str) -> Column:
+    """What a clock showed, as a timestamp of a session in UTC, from "yyyy-MM-dd HH:mm:ss[.f]"; null where `pattern` (a Java regex)
+    does not match."""
+    return F.when(written.rlike(pattern), written).cast("timestamp")
+
+
+def instant(shown: Column, *, zone: str) -> Column:
+    """The instant at which a clock in `zone` showed `shown` (see wall_clock).
 
     The hour that is doubled on the night in autumn is read as the first, daylight-saving one; an hour skipped in spring is read as
     the one after it: both are what java.time does with such a local time.
     """
-    wall_clock = F.when(local.rlike(pattern), local).cast("timestamp")
-    return F.to_utc_timestamp(wall_clock, zone)
+    return F.to_utc_timestamp(shown, zone)
 
 
 def unreadable(readings: Iterable[tuple[str, Column, Column]]) -> Column:

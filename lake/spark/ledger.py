@@ -35,12 +35,15 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """accepts: the run whose refused inputs this batch releases, or ""."""
+    """accepts: the run whose refused inputs this batch releases, or ""; replays: these inputs are all that the tables shall hold;
+    tables: versions of the tables before the batch, by name, so that a batch that is worked again starts from the same rows."""
 
     number: int
     run_id: str
     accepts: str
     inputs: tuple[Input, ...]
+    replays: bool = False
+    tables: dict[str, int] = field(default_factory=dict)
 
 
 class NothingRefused(Exception):
@@ -74,12 +77,22 @@ class Ledger:
                 found.update((item.key, item.version) for item in batch.inputs)
         return found
 
-    def plan(self, inputs: Iterable[Input], *, run_id: str, accepts: str = "") -> Batch:
+    def plan(
+        self,
+        inputs: Iterable[Input],
+        *,
+        run_id: str,
+        accepts: str = "",
+        replays: bool = False,
+        tables: dict[str, int] | None = None,
+    ) -> Batch:
         """Writes down the next batch. Raises RuntimeError when the one before it is not done."""
         if self.unfinished() is not None:
             raise RuntimeError(f"s3://{self._bucket}/{self._prefix} has an unfinished batch; it must be done first")
         number = max(self._numbers()["plan"], default=0) + 1
-        batch = Batch(number=number, run_id=run_id, accepts=accepts, inputs=tuple(inputs))
+        batch = Batch(
+            number=number, run_id=run_id, accepts=accepts, inputs=tuple(inputs), replays=replays, tables=dict(tables or {})
+        )
         self._put(number, "plan", asdict(batch))
         return batch
 
@@ -125,6 +138,21 @@ class Ledger:
                 if held is not None and (batch.accepts == run_id or held.version != item.version):
                     del refused[item.key]
         return tuple(refused.values())
+
+    def accepted(self) -> tuple[Input, ...]:
+        """Of each key the input that was published last, in the order of their keys: what the tables are made of. facts["released"]
+        tells of an input that a person released over the threshold."""
+        numbers = sorted(self._numbers()["done"])
+        found: dict[str, Input] = {}
+        with ThreadPoolExecutor(16) as pool:
+            worked = zip(pool.map(self._batch, numbers), pool.map(lambda n: self._get(n, "done"), numbers), strict=True)
+            for batch, done in worked:
+                refused = {(refusal["item"]["key"], refusal["item"]["version"]) for refusal in done["refused"]}
+                for item in batch.inputs:
+                    if (item.key, item.version) not in refused:
+                        released = item.facts.get("released", False) or bool(batch.accepts)
+                        found[item.key] = Input(key=item.key, version=item.version, facts={**item.facts, "released": released})
+        return tuple(found[key] for key in sorted(found))
 
     def _numbers(self) -> dict[str, set[int]]:
         found: dict[str, set[int]] = {"plan": set(), "done": set(), "taken": set()}

@@ -115,28 +115,29 @@ def publish(
             withdrawn=by_action.get("delete", 0),
         )
         if written or account.withdrawn:
-            metadata = json.dumps({"batch": batch, "run_id": run_id, "account": asdict(account), "refused": refused or []})
             changes = compared.where("_action IN ('insert', 'update', 'delete')")
             touched = [{p: row[p] for p in contract.partitions} for row in tally if row["_action"] in ("update", "delete")]
-            if touched:
-                _merge(table, changes, touched=touched, batch=batch, metadata=metadata)
-            else:
-                append(table.uri, _columns(changes, contract), table=contract.name, batch=batch, metadata=metadata)
+            report = {"batch": batch, "run_id": run_id, "account": asdict(account), "refused": refused or []}
+            commit(table, changes, touched=touched, batch=batch, metadata=report)
     finally:
         compared.unpersist()
     return Account(**{**asdict(account), "version": table.version()})
+
+
+def commit(table: DeltaTable, changes: DataFrame, *, touched: list[dict[str, Any]], batch: int, metadata: dict[str, Any]) -> None:
+    """One commit of `changes`: the contract's columns, and `_action`, of which "delete" removes the row of that key and any other
+    inserts or replaces it. touched: partitions that hold rows to replace or remove; none: nothing is looked up, all are new."""
+    if touched:
+        _merge(table, changes, touched=touched, batch=batch, metadata=json.dumps(metadata))
+    else:
+        rows = changes.select(*[c.name for c in table.contract.columns])
+        append(table.uri, rows, table=table.contract.name, batch=batch, metadata=json.dumps(metadata))
 
 
 def append(uri: str, rows: DataFrame, *, table: str, batch: int, metadata: str) -> None:
     """Appends `rows` once per (table, batch)."""
     writer = rows.write.format("delta").mode("append").option("userMetadata", metadata)
     writer.option("txnAppId", table).option("txnVersion", batch).save(uri)
-
-
-def _columns(rows: DataFrame, contract: Contract) -> DataFrame:
-    columns = rows.select(*[c.name for c in contract.columns])
-    # One task a partition value: otherwise every task writes a small file into every partition.
-    return columns.repartition(*contract.partitions) if contract.partitions else columns
 
 
 def within(rows: DataFrame, partitions: dict[str, list[Any]]) -> DataFrame:

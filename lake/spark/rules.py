@@ -1,12 +1,12 @@
 """The contract's rules over typed rows: which row is quarantined, and under which rule.
 
-A typed row carries, beside the contract's columns:
+A typed row carries, beside the contract's columns (but those that are known only when its input has been looked through):
 `_row` struct<string...> (the fields as received), `_corrupt` string (the line, where it has another number of fields than the
 header; else null), `_unreadable` array<string> (columns whose text could not be cast), `_input` int (position of its input in the
 batch), `_object` and `_version` string (where it came from).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -25,7 +25,8 @@ def judged(typed: DataFrame, contract: Contract) -> DataFrame:
         F.when(F.col("_corrupt").isNotNull(), F.lit("row_malformed")),
         F.when(F.size("_unreadable") > 0, F.concat(F.element_at("_unreadable", 1), F.lit("_unreadable"))),
     ]
-    broken += [F.when(F.col(c.name).isNull(), F.lit(f"{c.name}_missing")) for c in contract.columns if c.required]
+    required = [c.name for c in contract.columns if c.required and c.name in typed.columns]
+    broken += [F.when(F.col(name).isNull(), F.lit(f"{name}_missing")) for name in required]
     # A rule over a null is no violation: whether a column may be null is said by `required`.
     broken += [F.when(~F.expr(f"({rule.expression})"), F.lit(rule.name)) for rule in contract.rules]
     with_rule = typed.withColumn("_rule", F.coalesce(*broken))
@@ -46,11 +47,12 @@ def quarantine_rows(bad: DataFrame, *, batch: int) -> DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Rows of one input: read, and of these bad; `most` is the rule broken most often."""
+    """Rows of one input: read, and of these bad; `most` is the rule broken most often; evidence: rows that show something, by what."""
 
     read: int
     bad: int
     most: str | None
+    evidence: dict[str, int] = field(default_factory=dict)
 
     def over(self, contract: Contract) -> str | None:
         """Why the input is refused, or None while it is within the contract's threshold."""
@@ -59,9 +61,16 @@ class Tally:
         return f"{self.most}: {self.bad} of {self.read} rows broke a rule, {RELEASABLE} {contract.threshold:.2%}"
 
 
-def tallies(judged_rows: DataFrame) -> dict[int, Tally]:
-    """A tally by `_input`; an input without rows has none."""
+def tallies(judged_rows: DataFrame, evidence: dict[str, Column]) -> dict[int, Tally]:
+    """A tally by `_input`, with the aggregates `evidence` over its good rows; an input without rows has none."""
+    good = F.col("_rule").isNull()
     rows = judged_rows.groupBy("_input").agg(
-        F.count("*").alias("read"), F.count("_rule").alias("bad"), F.mode("_rule").alias("most")
+        F.count("*").alias("read"),
+        F.count("_rule").alias("bad"),
+        F.mode("_rule").alias("most"),
+        *[F.count_if(good & seen).alias(name) for name, seen in evidence.items()],
     )
-    return {row["_input"]: Tally(read=row["read"], bad=row["bad"], most=row["most"]) for row in rows.collect()}
+    return {
+        row["_input"]: Tally(read=row["read"], bad=row["bad"], most=row["most"], evidence={name: row[name] for name in evidence})
+        for row in rows.collect()
+    }

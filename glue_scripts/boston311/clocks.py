@@ -1,0 +1,91 @@
+"""Which clock a file shows, decided from the file itself.
+
+Legacy files show Boston's wall clock, but some exports of 2024 are shifted: Boston's time was taken for UTC and converted to
+Boston's time again, so that it is 4 h (summer) or 5 h (winter) too early. Two things in the rows tell: deadlines are due at 08:30 in
+the morning, and closing texts name the time at which the case was closed. Both were checked on 427 cases published in both ways.
+"""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from lake.spark.columns import instant, wall_clock
+from lake.spark.rules import Tally
+from lake.spark.silver import Decision
+
+ZONE = "America/New_York"
+BOSTON, SHIFTED, UTC = "boston", "shifted", "utc"
+DUE = "08:30:00"
+# Of all rows that say something, the share that must say the same; a file that is pasted together of both kinds is neither.
+AGREEMENT = 0.9
+_ISO_TEXT = r"Closed date : (\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})"
+_DATE_TEXT = r"Closed date : [A-Z][a-z]{2} ([A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d{2} E[SD]T \d{4})"
+
+
+def unshifted(shown: Column) -> Column:
+    """Boston's wall clock from what a shifted file shows.
+
+    In the doubled hour of the night in autumn the reading is ambiguous, and taken for the first."""
+    return instant(shown, zone=ZONE)
+
+
+def instants(shown: Column, choice: Column) -> Column:
+    """The instants at which the chosen clock showed `shown`."""
+    boston = F.when(choice == SHIFTED, unshifted(shown)).otherwise(shown)
+    return F.when(choice == UTC, shown).otherwise(instant(boston, zone=ZONE))
+
+
+def closing_text_time(closing_text: Column) -> Column:
+    """The wall clock that a legacy closing text names ("Closed date : 2015-09-15 14:46:49.68", "... : Wed May 15 06:58:54 EDT 2024"),
+    to the second; null without one."""
+    found = F.when(closing_text.contains("Closed date : "), closing_text)
+    iso = wall_clock(F.regexp_extract(found, _ISO_TEXT, 1), pattern=r"^\d{4}-.*")
+    dated = F.regexp_replace(F.regexp_extract(found, _DATE_TEXT, 1), " E[SD]T ", " ")
+    return F.coalesce(iso, F.to_timestamp(F.when(dated != "", dated), "MMM dd HH:mm:ss yyyy"))
+
+
+def evidence(target: Column, closed: Column, said: Column) -> dict[str, Column]:
+    """What rows show for either clock; target, closed, said: as shown."""
+
+    def due(shown: Column) -> Column:
+        return F.date_format(shown, "HH:mm:ss") == DUE
+
+    closed = F.date_trunc("second", closed)
+    return {
+        "due_boston": due(target),
+        "due_shifted": due(unshifted(target)),
+        "text_boston": said == closed,
+        "text_shifted": said == unshifted(closed),
+    }
+
+
+def decide(tally: Tally, *, without_evidence: str) -> Decision:
+    """The clock of a legacy file. without_evidence: the clock of a file that shows nothing, or "evidence" to refuse it."""
+    seen = tally.evidence
+    boston, shifted = (seen[f"due_{clock}"] + seen[f"text_{clock}"] for clock in (BOSTON, SHIFTED))
+    shown = (
+        f"{seen['due_boston']:,} deadlines and {seen['text_boston']:,} closing texts fit it as it stands, "
+        f"{seen['due_shifted']:,} and {seen['text_shifted']:,} when moved back"
+    )
+    if boston + shifted == 0:
+        if without_evidence == "evidence":
+            return Decision(
+                choice="",
+                refused="clock_unknown: no deadline at 08:30 and no closing text tells the clock; the setting boston311.legacy_clock can",
+            )
+        return Decision(choice=without_evidence, said=f"{_words(without_evidence)}, by the setting; the file shows no evidence")
+    if max(boston, shifted) < AGREEMENT * (boston + shifted):
+        return Decision(choice="", refused=f"clock_contradictory: {shown}")
+    choice = BOSTON if boston > shifted else SHIFTED
+    return Decision(choice=choice, said=f"{_words(choice)}: {shown}")
+
+
+def decide_new_system(clock: str) -> Decision:
+    return Decision(choice=clock, said=f"{_words(clock)}, by the setting: the new system's +00 shows no evidence")
+
+
+def _words(clock: str) -> str:
+    return {
+        BOSTON: "Boston's wall clock",
+        SHIFTED: "shifted, converted to Boston's time once too often",
+        UTC: "UTC",
+    }[clock]
