@@ -1,13 +1,24 @@
-"""What the portal serves, as `PUT /_control` states it and `portal.json` keeps it."""
+"""What the portal serves, as `PUT /_control` states it and `portal.json` keeps it.
 
+The body is one JSON object, the whole state: what it does not name is at its default, and an unknown name is refused. For instance
+{"origin": "simulated", "editions": [{"resource": "2023", "changed": 727, "vanished": 2}], "missing": ["2011"],
+ "faults": [{"on": "new", "kind": "status", "status": 429, "retry_after": 2, "times": 3}]}
+"""
+
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from local.sources.boston311 import parts
 from local.sources.boston311.cases import MAX_ROWS
+from local.sources.boston311.faults import API, OF_BODIES, Fault
+from local.sources.boston311.parts import YEARS, Part
+from local.sources.boston311.vintages import NEW_SYSTEM, NEW_SYSTEM_COMPACT
 
-DEFAULT_SEED, DEFAULT_ROWS, DEFAULT_YEARS = 7, 20_000, (2022, 2023)
+DEFAULT_SEED, DEFAULT_ROWS = 7, 20_000
+_NEW_SYSTEMS = {"none": None, "28 columns": NEW_SYSTEM, "26 columns": NEW_SYSTEM_COMPACT}
 
 
 class ChoiceError(ValueError):
@@ -20,13 +31,43 @@ class _Choice(BaseModel):
     source: Literal["boston311"] = "boston311"
 
 
-class Simulated(_Choice):
-    """Invented requests: `rows` in all, spread evenly over one resource for each of `years`."""
+class _Served(_Choice):
+    """missing: resources that the package does not list. Resources are named by year or "new", files by their path."""
+
+    missing: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def _check_names(self, known: set[str]) -> None:
+        for name in (*self.missing, *(fault.on for fault in self.faults if fault.on != API)):
+            if name not in known:
+                raise ChoiceError(f"there is no resource {name!r}; there are {', '.join(sorted(known))}")
+        for fault in self.faults:
+            if fault.on == API and isinstance(fault, OF_BODIES):
+                raise ChoiceError(f"{fault.kind} is a fault of a resource's body, the API has none")
+
+
+class Edition(BaseModel):
+    """A newer version of a simulated resource: in `changed` rows something differs, `vanished` rows are gone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resource: str
+    changed: Annotated[int, Field(ge=0)] = 0
+    vanished: Annotated[int, Field(ge=0)] = 0
+
+
+class Simulated(_Served):
+    """Invented requests: `rows` in all, spread evenly over one resource for each of `years` and one for the new system.
+
+    editions: newer versions in the order of their upload; to publish another one, name it behind those that were published.
+    """
 
     origin: Literal["simulated"] = "simulated"
     seed: Annotated[int, Field(ge=0)] = DEFAULT_SEED
     rows: Annotated[int, Field(ge=1)] = DEFAULT_ROWS
-    years: Annotated[tuple[Annotated[int, Field(ge=2011, le=2026)], ...], Field(min_length=1)] = DEFAULT_YEARS
+    years: Annotated[tuple[Annotated[int, Field(ge=YEARS[0], le=YEARS[-1])], ...], Field(min_length=1)] = tuple(YEARS)
+    new_system: Literal["none", "28 columns", "26 columns"] = "28 columns"
+    editions: tuple[Edition, ...] = ()
 
     @field_validator("years")
     @classmethod
@@ -35,16 +76,28 @@ class Simulated(_Choice):
             raise ValueError("a year can be served once")
         return tuple(sorted(years))
 
-    def rows_of(self, year: int) -> int:
-        share, rest = divmod(self.rows, len(self.years))
-        return share + (self.years.index(year) < rest)
+    def parts(self) -> list[Part]:
+        return parts.parts(rows=self.rows, years=self.years, new_system=_NEW_SYSTEMS[self.new_system])
+
+    def editions_of(self, key: str) -> tuple[Edition, ...]:
+        return tuple(edition for edition in self.editions if edition.resource == key)
 
     def check(self) -> None:
-        if self.rows_of(self.years[0]) > MAX_ROWS:
-            raise ChoiceError(f"{self.rows} rows over {len(self.years)} years: at most {MAX_ROWS} a year; name more years")
+        found = {part.key: part for part in self.parts()}
+        if max(part.rows for part in found.values()) > MAX_ROWS:
+            raise ChoiceError(f"{self.rows} rows over {len(found)} resources: at most {MAX_ROWS} each; name more years")
+        self._check_names(set(found))
+        vanished: Counter[str] = Counter()
+        for edition in self.editions:
+            if edition.resource not in found:
+                raise ChoiceError(f"an edition of {edition.resource!r}, which is not served")
+            vanished[edition.resource] += edition.vanished
+            left = found[edition.resource].revisable(self.seed) - vanished[edition.resource]
+            if left < edition.changed:
+                raise ChoiceError(f"an edition of {edition.resource} touches more rows than there are: {left} left to change")
 
 
-class Files(_Choice):
+class Files(_Served):
     """Every CSV below a directory."""
 
     origin: Literal["files"] = "files"
@@ -55,8 +108,10 @@ class Files(_Choice):
             raise ChoiceError(f"directory must be an absolute path, not {str(self.directory)!r}")
         if not self.directory.is_dir():
             raise ChoiceError(f"there is no directory {self.directory}")
-        if not csv_files(self.directory):
+        found = csv_files(self.directory)
+        if not found:
             raise ChoiceError(f"no *.csv below {self.directory}")
+        self._check_names({path.relative_to(self.directory).as_posix() for path in found})
 
 
 class Live(_Choice):

@@ -1,6 +1,6 @@
 """The JSON that CKAN answers with. Shapes: data.boston.gov and CKAN's own rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -9,15 +9,27 @@ from local.sources.boston311.catalogue import Resource
 PACKAGE_ID = "8048697b-ad64-4bfc-b090-ee00169f2323"
 PACKAGE_NAME = "311-service-requests"
 JSON = "application/json;charset=utf-8"
+# The known actions, each with the parameter that it cannot do without.
+ACTIONS = {"package_show": "id", "resource_show": "id", "datastore_search": "resource_id", "datastore_search_sql": "sql"}
 
 
 @dataclass
 class CkanError(Exception):
-    """An answer with success=false. `kind` is CKAN's __type."""
+    """An answer with success=false. `kind` is CKAN's __type; `details` stand beside the message."""
 
     status: int
     kind: str
     message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def no_datastore(action: str, wanted: str) -> CkanError:
+    """The answer to a query: our resources are downloads alone, as those of the real portal's first years are."""
+    if action == "datastore_search":
+        return CkanError(404, "Not Found Error", f'Not found: Resource "{wanted}" was not found.')
+    message = "(psycopg2.errors.UndefinedTable) relation does not exist"
+    details = {"query": [message], "info": {"orig": [message], "statement": [wanted], "params": [{}]}}
+    return CkanError(409, "Validation Error", message, details)
 
 
 def answer(*, base: str, action: str, result: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +40,7 @@ def error(*, base: str, action: str, fault: CkanError) -> dict[str, Any]:
     return {
         "help": _help(base, action),
         "success": False,
-        "error": {"__type": fault.kind, "message": fault.message},
+        "error": {"__type": fault.kind, "message": fault.message, **fault.details},
     }
 
 

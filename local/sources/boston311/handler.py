@@ -2,16 +2,19 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import IO, TYPE_CHECKING, Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from local.sources.boston311 import ckan, live, ranges
-from local.sources.boston311.catalogue import READ_BYTES, Catalogue, Resource
+from local.sources.boston311 import body, ckan, live, ranges
+from local.sources.boston311.catalogue import READ_BYTES, Catalogue, Content, Resource
 from local.sources.boston311.choice import ChoiceError
 from local.sources.boston311.ckan import CkanError
+from local.sources.boston311.faults import API, Armed, BlockPage, Denied, Status
 
 if TYPE_CHECKING:
     from local.sources.boston311.portal import Portal, PortalServer
@@ -20,6 +23,11 @@ log = logging.getLogger(__name__)
 
 CONTROL = "/_control"
 MAX_WISH = 1 << 16
+HTML = "text/html; charset=utf-8"
+BLOCK_PAGE = (
+    b"<!DOCTYPE html>\n<html><head><title>Request Rejected</title></head>\n"
+    b"<body>The requested URL was rejected. Please consult with your administrator.</body></html>\n"
+)
 NOT_FOUND = CkanError(404, "Not Found Error", "Not found")
 
 
@@ -56,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self) -> None:
         path = urlsplit(self.path).path
-        choice, catalogue = self._portal.served
+        choice, catalogue, faults = self._portal.served
         if path == CONTROL:
             self._control()
         elif self.command == "PUT":
@@ -64,11 +72,12 @@ class Handler(BaseHTTPRequestHandler):
         elif catalogue is None:
             self._relay()
         elif path.startswith("/api/3/action/"):
-            self._action(catalogue, path.removeprefix("/api/3/action/"), origin=choice.origin)
+            if not self._failed(faults.answer(API)):
+                self._action(catalogue, path.removeprefix("/api/3/action/"), origin=choice.origin)
         elif path.startswith("/dataset/"):
-            self._redirect(catalogue, path)
+            self._redirect(catalogue, path, faults)
         elif path.startswith("/storage/"):
-            self._download(catalogue, path)
+            self._download(catalogue, path, faults)
         else:
             raise NOT_FOUND
 
@@ -95,12 +104,14 @@ class Handler(BaseHTTPRequestHandler):
     # --- CKAN
 
     def _action(self, catalogue: Catalogue, action: str, *, origin: str) -> None:
-        if action not in ("package_show", "resource_show"):
+        if action not in ckan.ACTIONS:
             self._send_json(400, f"Bad request - Action name not known: {action}")
             return
-        wanted = parse_qs(urlsplit(self.path).query).get("id", [""])[0]
+        wanted = parse_qs(urlsplit(self.path).query).get(ckan.ACTIONS[action], [""])[0]
         if not wanted:
-            raise CkanError(409, "Validation Error", "id: Missing value")
+            raise CkanError(409, "Validation Error", f"{ckan.ACTIONS[action]}: Missing value")
+        if action.startswith("datastore_"):
+            raise ckan.no_datastore(action, wanted)
         base, resources = self._portal.url, self._resources(catalogue)
         if action == "package_show":
             if wanted not in (ckan.PACKAGE_ID, ckan.PACKAGE_NAME):
@@ -125,10 +136,23 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- downloads
 
-    def _redirect(self, catalogue: Catalogue, path: str) -> None:
+    def _failed(self, fault: Status | BlockPage | Denied | None) -> bool:
+        """Whether a fault has answered the request."""
+        if isinstance(fault, Status):
+            after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            self._send(fault.status, b"<html><body>Request blocked.</body></html>", HTML, after)
+        elif isinstance(fault, BlockPage):
+            self._send(200, BLOCK_PAGE, HTML)
+        elif isinstance(fault, Denied):
+            raise CkanError(200, "Authorization Error", "Access denied")
+        return fault is not None
+
+    def _redirect(self, catalogue: Catalogue, path: str, faults: Armed) -> None:
         """/dataset/<package>/resource/<id>/download/<file>: only the newest upload has an address."""
         for resource in self._resources(catalogue):
             if path == ckan.download_path(resource):
+                if self._failed(faults.answer(resource.key)):
+                    return
                 self.send_response(HTTPStatus.FOUND)
                 self.send_header("Location", self._portal.signed(path.replace("/dataset/", "/storage/", 1)))
                 self.send_header("Content-Length", "0")
@@ -136,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
         raise NOT_FOUND
 
-    def _download(self, catalogue: Catalogue, path: str) -> None:
+    def _download(self, catalogue: Catalogue, path: str, faults: Armed) -> None:
         if not self._portal.is_signed(self.path, host=self.headers.get("Host") or ""):
             self._send(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml")
             return
@@ -146,13 +170,14 @@ class Handler(BaseHTTPRequestHandler):
             raise NOT_FOUND
         try:
             with catalogue.content(resource) as content:
-                self._send_content(resource, content.stream, size=content.size, etag=f'"{content.sha256}"')
+                self._send_content(resource, content, faults)
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             raise
         except OSError as error:
             raise CkanError(503, "Service Unavailable", str(error)) from error
 
-    def _send_content(self, resource: Resource, stream: IO[bytes], *, size: int, etag: str) -> None:
+    def _send_content(self, resource: Resource, content: Content, faults: Armed) -> None:
+        etag, size = f'"{content.sha256}"', content.size
         headers = {
             "ETag": etag,
             "Last-Modified": format_datetime(resource.modified, usegmt=True),
@@ -175,15 +200,7 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         self._send_head(206 if span else 200, {**headers, "Content-Length": str(stop - start)})
         if self.command != "HEAD":
-            self._send_body(stream, start, stop)
-
-    def _send_body(self, stream: IO[bytes], start: int, stop: int) -> None:
-        stream.seek(start)
-        while start < stop and (piece := stream.read(min(READ_BYTES, stop - start))):
-            self.wfile.write(piece)
-            start += len(piece)
-        if start < stop:  # somebody cut the file short while it was sent
-            self.close_connection = True
+            body.send(self, content.stream, start, stop, faults.body(resource.key))
 
     # --- live
 
@@ -191,8 +208,8 @@ class Handler(BaseHTTPRequestHandler):
         with live.relayed(self.command, self.path, dict(self.headers.items())) as response:
             headers = {name: response.headers[name] for name in live.RETURNED if name in response.headers}
             if self.path.startswith("/api/"):
-                body = response.content.replace(live.UPSTREAM.encode(), self._portal.url.encode())
-                self._send(response.status_code, body, headers.get("Content-Type", ckan.JSON))
+                answer = response.content.replace(live.UPSTREAM.encode(), self._portal.url.encode())
+                self._send(response.status_code, answer, headers.get("Content-Type", ckan.JSON))
                 return
             chunked = "Content-Length" not in headers and self.command != "HEAD" and response.status_code != 304
             if chunked:
@@ -212,13 +229,13 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- sending
 
-    def _send_json(self, status: int, body: Any) -> None:
-        self._send(status, json.dumps(body, ensure_ascii=False).encode(), ckan.JSON)
+    def _send_json(self, status: int, value: Any) -> None:
+        self._send(status, json.dumps(value, ensure_ascii=False).encode(), ckan.JSON)
 
-    def _send(self, status: int, body: bytes, content_type: str) -> None:
-        self._send_head(status, {"Content-Type": content_type, "Content-Length": str(len(body))})
+    def _send(self, status: int, content: bytes, content_type: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._send_head(status, {"Content-Type": content_type, "Content-Length": str(len(content)), **more})
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(content)
 
     def _send_head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -11,16 +11,18 @@ from urllib.parse import parse_qs, urlsplit
 from local.home import read_json, write_json
 from local.sources.boston311.catalogue import Catalogue, FilesCatalogue, SimulatedCatalogue
 from local.sources.boston311.choice import Choice, Files, Live, Simulated, parse
+from local.sources.boston311.faults import Armed
 from local.sources.boston311.handler import Handler
 
 HOST = "127.0.0.1"
 
 
 class Served(NamedTuple):
-    """Read once per request: both change together. catalogue is None while the origin is live."""
+    """Read once per request: all change together. catalogue is None while the origin is live, which has no faults but its own."""
 
     choice: Choice
     catalogue: Catalogue | None
+    faults: Armed
 
 
 class PortalServer(ThreadingHTTPServer):
@@ -57,15 +59,14 @@ class Portal:
         self._thread.join()
 
     def choose(self, wish: Any) -> dict[str, Any]:
-        """Serves `wish` from the next request on and remembers it. Raises ChoiceError, and then nothing changes."""
+        """Serves `wish` from the next request on and remembers it; faults are counted anew. Raises ChoiceError: nothing changes."""
         choice = parse(wish)
         choice.check()
         with self._lock:
             write_json(self._file, choice.model_dump(mode="json"))
-            if choice != self.served.choice:
-                if isinstance(self.served.catalogue, SimulatedCatalogue):
-                    self.served.catalogue.clear()
-                self.served = self._served(choice)
+            self.served = self._served(choice)
+            if isinstance(self.served.catalogue, SimulatedCatalogue):
+                self.served.catalogue.prune()
         return self.state()
 
     def state(self) -> dict[str, Any]:
@@ -85,10 +86,10 @@ class Portal:
 
     def _served(self, choice: Choice) -> Served:
         if isinstance(choice, Files):
-            return Served(choice, FilesCatalogue(choice))
+            return Served(choice, FilesCatalogue(choice), Armed(choice.faults))
         if isinstance(choice, Live):
-            return Served(choice, None)
-        return Served(choice, SimulatedCatalogue(choice, home=self._home))
+            return Served(choice, None, Armed(()))
+        return Served(choice, SimulatedCatalogue(choice, home=self._home), Armed(choice.faults))
 
 
 def start(port: int, home: Path) -> Portal:

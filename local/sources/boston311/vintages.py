@@ -1,25 +1,17 @@
-"""Cases as CSV, in the header vintages that the portal has published. A vintage is a header and a way to write one case.
+"""The header vintages that the portal has published, and files in them. A vintage is a header and a way to write one case."""
 
-The writers work on text that is prepared once for each place and topic: a row costs a few microseconds.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from random import Random
+from types import MappingProxyType
 
-from local.sources.boston311.cases import DAY, EPOCH, HOUR, Case, City, cases, city, summer_time
-from local.sources.boston311.world import Place
+from local.sources.boston311 import clock, legacy, new_system
+from local.sources.boston311.cases import Case, City, Period, cases, city, legacy_year
+from local.sources.boston311.clock import shifted
+from local.sources.boston311.legacy import Style, Writer
 
 # Three rows in ten thousand cannot be read: no case number, no date, a date that does not exist.
 UNREADABLE = 3 / 10_000
-_CLOCK = [f" {s // HOUR:02d}:{s % HOUR // 60:02d}:{s % 60:02d}" for s in range(DAY)]
-_FIRST_DAY = (EPOCH.replace(year=2010) - EPOCH).days
-_DATES = [(EPOCH + timedelta(days=n)) for n in range(_FIRST_DAY, (EPOCH.replace(year=2061) - EPOCH).days)]
-_ISO = [day.isoformat() for day in _DATES]
-_UNIX = [day.strftime("%a %b %d") for day in _DATES]
-
-Writer = Callable[[Case], str]
 
 
 @dataclass(frozen=True)
@@ -29,114 +21,131 @@ class Vintage:
     name: str
     header: str
     writer: Callable[[City, int], Writer]
+    line_end: str = "\n"
 
 
-def iso(wall: int | None) -> str:
-    """`YYYY-MM-DD HH:MM:SS`; '' for None."""
-    return "" if wall is None else _ISO[wall // DAY - _FIRST_DAY] + _CLOCK[wall % DAY]
+_DISTRICTS = (
+    "fire_district,pwd_district,city_council_district,police_district,neighborhood,neighborhood_services_district,ward,precinct,"
+)
+_HEADER_C = (
+    "case_enquiry_id,open_dt,sla_target_dt,closed_dt,on_time,case_status,closure_reason,case_title,subject,reason,type,queue,"
+    f"department,submitted_photo,closed_photo,location,{_DISTRICTS}"
+    "location_street_name,location_zipcode,latitude,longitude,geom_4326,source"
+)
+_NEW_PLACE = (
+    "on_time,report_source,full_address,street_number,street_name,zip_code,neighborhood,public_works_district,"
+    "city_council_district,fire_district,police_district,ward,precinct"
+)
 
-
-def unix(wall: int) -> str:
-    """`Wed May 15 06:58:54 EDT 2024`, as date(1) writes it."""
-    day = wall // DAY - _FIRST_DAY
-    spring, autumn = summer_time(_DATES[day].year)
-    zone = "EDT" if spring <= wall < autumn + HOUR else "EST"
-    return f"{_UNIX[day]}{_CLOCK[wall % DAY]} {zone} {_DATES[day].year}"
-
-
-def quoted(text: str) -> str:
-    """As a CSV field."""
-    if '"' in text:
-        return '"' + text.replace('"', '""') + '"'
-    return f'"{text}"' if "," in text else text
-
-
-def closing_text(case: Case, year: int) -> str:
-    """One blank without a text; any text ends with a blank. The wording changed with the years."""
-    if case.comment is None:
-        return " "
-    if case.closed is None:
-        return f"{case.comment} "
-    if year < 2012:
-        return f"Case Closed Case Resolved {case.comment} "
-    if year < 2022 or case.case_id % 2:
-        return f"Case Closed. Closed date : {iso(case.closed)}.{case.case_id % 1000:03d} {case.comment} "
-    return f"Case Closed. Closed date : {unix(case.closed)} {case.comment} "
-
-
-def _vintage_b(pools: City, year: int) -> Writer:
-    """Portal exports to about 2023: ISO wall-clock times, four decimals, '' and ' ' side by side."""
-    located = [_located_b(place) for place in pools.places]
-    described = [
-        ",".join(quoted(t) for t in (topic.subject, topic.reason, topic.type, topic.queue, topic.department))
-        for topic in pools.topics
-    ]
-
-    def write(case: Case) -> str:
-        case_id, opened, target, closed, on_time, _, title, topic, place, number, source, photo = case
-        numbered, location, districts, street, rest = located[place]
-        if not numbered:
-            number = ""
-        photos = ","
-        if photo:
-            photos = f"https://311.example.org/photos/{case_id}.jpg,"
-            if closed is not None:
-                photos += f"https://311.example.org/closed/{case_id}.jpg"
-        return (
-            f"{case_id},{iso(opened)},{iso(target)},{iso(closed)},{on_time},{'Open' if closed is None else 'Closed'},"
-            f"{quoted(closing_text(case, year))},{quoted(title)},{described[topic]},{photos},"
-            f"{number}{location},{districts},{number}{street},{rest},{source}\n"
-        )
-
-    return write
-
-
-def _located_b(place: Place) -> tuple[bool, str, str, str, str]:
-    """(has a house number, location, districts, street, postal code and coordinates) of a place as vintage B writes them."""
-    crossing = "INTERSECTION " if place.kind == "intersection" else " "
-    location, street = " ", ""
-    if place.kind != "unknown":
-        of = "of " if place.kind == "intersection" else ""
-        location, street = f"{crossing}{of}{place.street}  {place.town}  MA  {place.zip}", f"{crossing}{place.street}"
-    districts = (place.fire, place.pwd, place.council, place.police, place.neighborhood, place.services)
-    return (
-        place.kind == "address",
-        location,
-        ",".join(quoted(text) for text in (*districts, place.ward, place.precinct)),
-        street,
-        f"{place.zip},{place.latitude},{place.longitude}",
-    )
-
-
+VINTAGE_A = Vintage(
+    name="A",
+    header=(
+        ",CASE_ENQUIRY_ID,OPEN_DT,TARGET_DT,CLOSED_DT,OnTime_Status,CASE_STATUS,CLOSURE_REASON,CASE_TITLE,SUBJECT,REASON,TYPE,"
+        f"QUEUE,Department,SubmittedPhoto,ClosedPhoto,Location,{_DISTRICTS}"
+        "land_usage,LOCATION_STREET_NAME,LOCATION_ZIPCODE,Property_Type,Property_ID,LATITUDE,LONGITUDE,Source,Geocoded_Location"
+    ),
+    writer=legacy.writer(Style(clock.us, clock.us, legacy.located_a, resaved=True)),
+)
 VINTAGE_B = Vintage(
     name="B",
     header=(
         "case_enquiry_id,open_dt,target_dt,closed_dt,ontime,case_status,closure_reason,case_title,subject,reason,type,queue,"
-        "department,submittedphoto,closedphoto,location,fire_district,pwd_district,city_council_district,police_district,"
-        "neighborhood,neighborhood_services_district,ward,precinct,location_street_name,location_zipcode,latitude,longitude,"
-        "source"
+        f"department,submittedphoto,closedphoto,location,{_DISTRICTS}"
+        "location_street_name,location_zipcode,latitude,longitude,source"
     ),
-    writer=_vintage_b,
+    writer=legacy.writer(Style(clock.iso, clock.iso, legacy.located_b)),
+)
+VINTAGE_C = Vintage(
+    name="C",
+    header=_HEADER_C,
+    writer=legacy.writer(Style(clock.iso_fraction, clock.iso, legacy.located_c, photo_prefix=" ")),
+)
+VINTAGE_C_SHIFTED = Vintage(
+    name="C shifted",
+    header=_HEADER_C,
+    writer=legacy.writer(
+        Style(
+            lambda wall: clock.iso(shifted(wall)),
+            lambda wall: clock.iso(shifted(wall)),
+            legacy.located_c_resaved,
+            photo_prefix=" ",
+        )
+    ),
+)
+NEW_SYSTEM = Vintage(
+    name="new system",
+    header=(
+        "case_id,open_date,case_topic,service_name,assigned_department,assigned_team,case_status,closure_reason,closure_comments,"
+        f"close_date,target_close_date,{_NEW_PLACE},submitted_photo,closed_photo,longitude,latitude"
+    ),
+    writer=new_system.writer(compact=False),
+    line_end="\r\n",
+)
+NEW_SYSTEM_COMPACT = Vintage(
+    name="new system, 26 columns",
+    header=(
+        "case_id,open_date,close_date,target_close_date,case_topic,service_name,assigned_department,assigned_team,case_status,"
+        f"closure_reason,closure_comments,{_NEW_PLACE},longitude,latitude"
+    ),
+    writer=new_system.writer(compact=True),
+    line_end="\r\n",
 )
 
 
+def vintage_of(year: int) -> Vintage:
+    """The vintage in which the year's file is published."""
+    if year == 2015:
+        return VINTAGE_A
+    return VINTAGE_B if year < 2024 else VINTAGE_C_SHIFTED if year == 2024 else VINTAGE_C
+
+
 def csv_blocks(vintage: Vintage, *, seed: int, year: int, rows: int) -> Iterator[bytes]:
-    """The year's file in UTF-8, a block for each day: never more than one day in memory."""
-    yield f"{vintage.header}\n".encode()
-    write = vintage.writer(city(seed), year)
-    rnd = Random(f"unreadable:{seed}:{year}:{rows}")
-    for day in cases(seed=seed, year=year, rows=rows):
+    """A legacy year's first edition, as `blocks` gives it."""
+    return blocks(vintage, seed=seed, period=legacy_year(year), rows=rows)
+
+
+def blocks(
+    vintage: Vintage,
+    *,
+    seed: int,
+    period: Period,
+    rows: int,
+    revised: Mapping[int, Case | None] = MappingProxyType({}),
+    repeated: Sequence[Case] = (),
+) -> Iterator[bytes]:
+    """A period's file in UTF-8, a block for each day: never more than one day in memory.
+
+    revised: by a row's index, what stands there instead, None = nothing. repeated: legacy cases of another period, put at the end.
+    """
+    yield f"{vintage.header}{vintage.line_end}".encode()
+    write = vintage.writer(city(seed, period.system), period.first.year)
+    spoilt = unreadable(seed=seed, period=period, rows=rows)
+    index = 0
+    for day in cases(seed=seed, period=period, rows=rows):
         lines = [write(case) for case in day]
-        for i in range(len(lines)):
-            if rnd.random() < UNREADABLE:
-                lines[i] = _unreadable(lines[i], rnd)
+        indexes = range(index, index + len(lines))
+        for at in spoilt.intersection(indexes):
+            lines[at - index] = spoil(lines[at - index], at)
+        for at in revised.keys() & set(indexes) if revised else ():
+            case = revised[at]
+            lines[at - index] = "" if case is None else write(case)
+        index += len(lines)
         yield "".join(lines).encode()
+    yield "".join(write(case) for case in repeated).encode()
 
 
-def _unreadable(line: str, rnd: Random) -> str:
-    """The row with its case number or its opening time, which are the first two columns, spoilt."""
-    case_id, opened, rest = line.split(",", 2)
-    case_id, opened = rnd.choice(
-        (("", opened), (case_id, ""), (case_id, f"{opened[:4]}-02-30 12:00:00"), (case_id, "not recorded"))
-    )
-    return f"{case_id},{opened},{rest}"
+def unreadable(*, seed: int, period: Period, rows: int) -> frozenset[int]:
+    """Indexes of the rows that cannot be read."""
+    rnd = Random(f"unreadable:{seed}:{period}:{rows}")
+    return frozenset(rnd.sample(range(rows), int(rows * UNREADABLE + rnd.random())))
+
+
+def spoil(line: str, index: int) -> str:
+    """The row with its case number or its opening time spoilt, which stand first, or second after a row number."""
+    fields = line.split(",", 3)
+    at = 1 if "/" in fields[2] else 0
+    opened = fields[at + 1]
+    no_such_day = f"02/30/{opened[6:]}" if at else f"{opened[:4]}-02-30{opened[10:]}"
+    where, what = ((at, ""), (at + 1, ""), (at + 1, no_such_day), (at + 1, "not recorded"))[index % 4]
+    fields[where] = what
+    return ",".join(fields)
