@@ -28,12 +28,9 @@ Shape = tuple[str, ...]  # a header, its names as vintages compare them
 
 @dataclass(frozen=True, kw_only=True)
 class Boston311:
-    """legacy_clock, new_system_clock: the settings of these names (lake.settings.Boston311)."""
-
     contract: Contract
     superseded: Contract
-    legacy_clock: str = "evidence"
-    new_system_clock: str = "boston"
+    settings: clocks.Settings
     publisher: str = "resource_id"
     late: tuple[str, ...] = TIMES
 
@@ -78,8 +75,8 @@ class Boston311:
     def decide(self, item: Input, tally: Tally) -> Decision:
         vintage = vintage_of(self.shape(item))
         if vintage is not None and vintage.system == "new":
-            return clocks.decide_new_system(self.new_system_clock)
-        return clocks.decide(tally, without_evidence=self.legacy_clock)
+            return clocks.decide_new_system(self.settings)
+        return clocks.decide(tally, self.settings)
 
     def finish(self, frame: DataFrame) -> DataFrame:
         times = {name: clocks.instants(F.col(name), F.col("_choice")) for name in TIMES}
@@ -88,10 +85,9 @@ class Boston311:
 
 
 def source(settings: dict[str, str]) -> Boston311:
-    """settings: see Boston311; a clock that is not set has its default."""
-    return Boston311(
-        contract=contract("silver.service_requests"), superseded=contract("silver.service_requests_superseded"), **settings
-    )
+    """settings: those of clocks.Settings. Raises TypeError for any other."""
+    table, superseded = contract("silver.service_requests"), contract("silver.service_requests_superseded")
+    return Boston311(contract=table, superseded=superseded, settings=clocks.Settings(**settings))
 
 
 def main(argv: Sequence[str]) -> None:

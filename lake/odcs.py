@@ -137,7 +137,7 @@ def parse(text: str, *, where: str) -> Contract:
 
 
 def load_all(directory: Path = CONTRACTS_DIR) -> dict[str, Contract]:
-    """Every contract by table name, sorted; `columnsOf` gives a table the columns of another, beside its own key. Raises ContractError."""
+    """Every contract by table name, sorted; with `columnsOf`, the columns are those of another table. Raises ContractError."""
     found = [parse(path.read_text(), where=f"contracts/{path.name}") for path in sorted(directory.glob("*.odcs.yaml"))]
     contracts = {contract.name: contract for contract in sorted(found, key=lambda c: c.name)}
     for name, contract in contracts.items():

@@ -17,7 +17,7 @@ CROSSING = " & "
 
 
 def cleaned(raw: DataFrame, vintage: Vintage) -> DataFrame:
-    """Typed rows (see lake.spark.rules) from the strings of `vintage`; times as shown, and `_seen_closed`, what a closing text says.
+    """Typed rows (see lake.spark.rules) from the strings of `vintage`; times as shown, `_seen_closed` as a closing text says.
 
     Columns of `raw` that begin with "_", and resource_id and resource_name, are kept.
     """

@@ -56,7 +56,7 @@ class Feed:
         return within(self._table.read(version=self.newest), partitions).select(*self._columns)
 
     def change(self, after: int, version: int) -> Change | None:
-        """How the versions above `after` up to `version` changed the columns; None, said in the log, if that can be read no more."""
+        """How the versions above `after` up to `version` changed the columns; None, and the log says it, once that is gone."""
         asked = (after, version)
         if asked not in self._changes:
             self._changes[asked] = self._read(after, version)

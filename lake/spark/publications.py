@@ -249,7 +249,7 @@ class _Publishing:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tally:
-    """counts: moves by (action, where the row is found, None for one that goes); touched: partitions of rows replaced or removed."""
+    """counts: moves by (action, where the row is, None for one that goes); touched: partitions of rows replaced or removed."""
 
     counts: dict[tuple[str, str | None], int]
     touched: list[dict[str, Any]]

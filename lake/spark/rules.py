@@ -47,7 +47,7 @@ def quarantine_rows(bad: DataFrame, *, batch: int) -> DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Rows of one input: read, and of these bad; `most` is the rule broken most often; evidence: rows that show something, by what."""
+    """Rows of one input: read, and of these bad; most: the rule broken most often; evidence: rows that show something, by what."""
 
     read: int
     bad: int

@@ -3,8 +3,8 @@
 The same for every source. A source says only which bronze inputs there are, how to read and clean them, and what must be decided
 of an input from all of its rows together.
 
-Each input is read twice: once for a survey of narrow rows (key, rank, hash), from which everything is decided, then for the rows that
-are to be written and no others. Wide rows are never shuffled or kept.
+Each input is read twice: once for a survey of narrow rows (key, rank, hash), from which everything is decided, then for the rows
+that are to be written and no others. Wide rows are never shuffled or kept.
 """
 
 import json
@@ -109,8 +109,9 @@ class SilverRun:
     arguments: Arguments
 
     def run(self) -> Report:
-        """Redoes an unfinished batch, releases what --accept names, then works what is new, or replays what --replay names; leaves the
-        run's part of the report."""
+        """Redoes an unfinished batch, releases what --accept names, then works what is new or replays what --replay names.
+
+        Leaves the run's part of the report, and returns it."""
         self._create_tables()
         ledger = Ledger(self.s3, bucket=split_uri(self.arguments.silver)[0], prefix=ledger_prefix(self.arguments.source))
         unfinished = ledger.unfinished()
@@ -300,7 +301,7 @@ class SilverRun:
 
 
 def _rounds(inputs: Iterable[Input]) -> list[list[Input]]:
-    """Batches in which each key stands once, the oldest versions first: a newer version that is refused leaves the older published."""
+    """Batches in which each key stands once, the oldest versions first: one that is refused leaves the older one published."""
     waiting: dict[str, list[Input]] = {}
     for item in inputs:
         waiting.setdefault(item.key, []).append(item)

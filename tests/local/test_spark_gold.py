@@ -255,9 +255,10 @@ def dying(*, after: Callable[..., Any], number: int) -> Iterator[None]:
             raise Killed
         return returned
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(place, after.__name__, dies)
-        yield
+        with pytest.raises(Killed):
+            yield
 
 
 def test_only_years_that_changed_are_read(lake: Lake) -> None:
