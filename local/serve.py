@@ -159,15 +159,18 @@ def main() -> None:
     _quiet()
     if orphans:
         logger.info("ended %d processes that an earlier process had left behind", orphans)
+    code = 0
     try:
         asyncio.run(_serve(home, port, portal_port))
-    finally:
-        children.end_all(home.children)
-        home.daemon.unlink(missing_ok=True)
-        logger.info("stopped")
-        logging.shutdown()
-        # Threads that wait for a job or a Lambda must not keep the process alive.
-        os._exit(0 if sys.exc_info()[0] is None else 1)
+    except BaseException:
+        logger.exception("the laptop cloud broke down")  # here, as nothing reaches the interpreter's own report
+        code = 1
+    children.end_all(home.children)
+    home.daemon.unlink(missing_ok=True)
+    logger.info("stopped")
+    logging.shutdown()
+    # Threads that wait for a job or a Lambda must not keep the process alive.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,15 @@ def test_running_on_other_ports_is_told(home: Path) -> None:
         process.start(home, free_port(), free_port())
 
 
+def test_why_the_portal_does_not_start_is_told(home: Path) -> None:
+    home.mkdir()
+    (home / "portal.json").write_text('{"origin": "nowhere"}')
+    with pytest.raises(process.ProcessError, match=r"ended at once(?s:.*)portal\.json(?s:.*)'nowhere'"):
+        process.start(home, free_port(), free_port())
+    assert "Traceback" in (home / "daemon.log").read_text()
+    assert process.inspect(home).state == "stopped"
+
+
 def test_a_pid_that_was_given_to_somebody_else_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE_CHILDREN", str(tmp_path))
     sleeping = children.Child([sys.executable, "-c", "import time; time.sleep(60)"])

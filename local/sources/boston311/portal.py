@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from local.home import read_json, write_json
 from local.sources.boston311.catalogue import Catalogue, FilesCatalogue, SimulatedCatalogue
-from local.sources.boston311.choice import Choice, Files, Live, Simulated, parse
+from local.sources.boston311.choice import Choice, ChoiceError, Files, Live, Simulated, parse
 from local.sources.boston311.faults import Armed
 from local.sources.boston311.handler import Handler
 
@@ -44,9 +44,8 @@ class Portal:
         self._file = home / "portal.json"
         self._lock = threading.Lock()
         self._secret = secrets.token_bytes(16)
-        remembered = read_json(self._file)
         # Not checked: a directory that is gone meanwhile is told to who asks for it, not replaced by another origin.
-        self.served = self._served(Simulated() if remembered is None else parse(remembered))
+        self.served = self._served(self._remembered())
         self._server = PortalServer((HOST, port), self)
         self.port: int = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}"
@@ -83,6 +82,13 @@ class Portal:
 
     def _signature(self, host: str, path: str) -> str:
         return hmac.new(self._secret, f"{host}\n{path}".encode(), "sha256").hexdigest()
+
+    def _remembered(self) -> Choice:
+        try:
+            wish = read_json(self._file)
+            return Simulated() if wish is None else parse(wish)
+        except ValueError as error:
+            raise ChoiceError(f"{self._file} is damaged, delete it to serve the default: {error}") from error
 
     def _served(self, choice: Choice) -> Served:
         if isinstance(choice, Files):
