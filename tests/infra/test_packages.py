@@ -1,5 +1,6 @@
 """What Lambdas and jobs carry."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lake.jobs import JOBS, Job
 from lake.odcs import load_all
 from stacks import packages
+
+ROOMS = ("lake", "glue_scripts", "spark_jobs")
 
 
 def names(package: packages.Package) -> set[str]:
@@ -41,11 +45,30 @@ def test_a_lambda_can_be_imported_from_its_package_alone(name: str, tmp_path: Pa
 def test_jobs_carry_code_and_compiled_contracts() -> None:
     package = packages.jobs_code()
     carried = names(package)
-    assert {"glue_scripts/boston311_silver.py", "spark_jobs/boston311_gold.py", "lake/spark/session.py"} <= carried
+    rooms = ("glue_scripts", "spark_jobs", "lake/spark")
+    modules = {p.relative_to(packages.ROOT).as_posix() for room in rooms for p in (packages.ROOT / room).rglob("*.py")}
+    assert {"glue_scripts/boston311/clocks.py", "glue_scripts/boston311_silver.py", "lake/spark/session.py"} <= modules <= carried
     assert not any(path.startswith(("ingestion/", "stacks/", "local/", "cli/")) for path in carried)
     assert not {"lake/odcs.py", "lake/settings.py"} & carried
     with zipfile.ZipFile(package.path) as archive:
         assert set(json.loads(archive.read("lake/contracts.json"))) == set(load_all())
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=lambda job: job.name)
+def test_a_job_finds_all_its_modules_in_what_it_carries(job: Job, tmp_path: Path) -> None:
+    """The script alone, as the service starts it, with the archives on its path; pyspark and delta are the service's own."""
+    carried = [str(packages.jobs_code().path), str(packages.jobs_dependencies().path)]
+    script = tmp_path / "script.py"
+    script.write_bytes((packages.ROOT / job.script).read_bytes())
+    code = f"""import runpy, sys
+sys.path[:0] = {carried!r}
+runpy.run_path({str(script)!r}, run_name="imported")
+print([m.__file__ for m in sys.modules.values() if m.__name__.split(".")[0] in {ROOMS!r} and m.__file__])"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = ast.literal_eval(done.stdout)
+    assert found
+    assert all(path.startswith(carried[0]) for path in found), found
 
 
 def test_the_archive_of_dependencies_is_marked_and_cut_down() -> None:

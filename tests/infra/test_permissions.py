@@ -8,7 +8,8 @@ from synthesis import ACCOUNT, Assembly
 
 TABLES = {"service_requests/*", "service_requests_quarantine/*", "service_requests_superseded/*"}
 LEDGER = "_batches/boston311/*"
-GOLD = {"case_delays/*", "_batches/case_delays/*"}
+ANSWERS = {"case_delays/*", "neighborhood_service/*", "response_times/*"}
+GOLD = {*ANSWERS, *(f"_batches/{table}" for table in ANSWERS)}
 # Objects that a role may write, by bucket. Whoever is not here writes nothing.
 WRITERS: dict[str, dict[str, set[str]]] = {
     "boston311-ingest": {"bronze": {"boston311/*"}},
@@ -26,17 +27,17 @@ READERS: dict[str, dict[str, set[str]]] = {
     "boston311-silver": {"bronze": {"boston311/*", "run_parts/*"}, "silver": {*TABLES, LEDGER}},
     "boston311-gold": {"bronze": {"run_parts/*"}, "silver": {"service_requests/*"}, "gold": GOLD},
     "boston311-silver-crawler": {"silver": TABLES},
-    "boston311-gold-crawler": {"gold": {"case_delays/*"}},
-    "analysts": {"gold": {"case_delays/*"}, "results": {"analysts/*"}},
+    "boston311-gold-crawler": {"gold": ANSWERS},
+    "analysts": {"gold": ANSWERS, "results": {"analysts/*"}},
     "scientists": {
         "silver": {"service_requests/*", "service_requests_superseded/*"},
-        "gold": {"case_delays/*"},
+        "gold": ANSWERS,
         "results": {"scientists/*"},
     },
     "engineers": {
         "bronze": {"boston311/*", "runs/*"},
         "silver": TABLES,
-        "gold": {"case_delays/*"},
+        "gold": ANSWERS,
         "results": {"engineers/*"},
     },
 }

@@ -95,7 +95,13 @@ def test_a_contract_holds_together(contract: Contract) -> None:
 def test_every_delta_table_has_exactly_one_job_that_writes_it() -> None:
     written = sorted(table for job in JOBS.values() for table in job.tables)
     assert written == sorted(c.name for c in odcs.load_all().values() if c.format == "delta")
-    assert source_tables("boston311") == ("silver.service_requests", "gold.case_delays")
+    assert source_tables("boston311") == (
+        "silver.service_requests",
+        "silver.service_requests_superseded",
+        "gold.case_delays",
+        "gold.neighborhood_service",
+        "gold.response_times",
+    )
 
 
 def test_a_wrong_contract_is_refused_with_its_place() -> None:
