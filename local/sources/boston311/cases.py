@@ -108,7 +108,7 @@ def city(seed: int, system: System) -> City:
 def cases(*, seed: int, period: Period, rows: int) -> Iterator[list[Case]]:
     """The period's requests in the order of opening, one list a day. `rows` up to MAX_ROWS."""
     for day, index, upto in _calendar(period, rows):
-        yield _day(city(seed, period.system), Random(f"{seed}:{period}:{rows}:{day}"), period, day, index, upto)
+        yield opened_on(day, Random(f"{seed}:{period}:{rows}:{day}"), seed=seed, period=period, first=index, after=upto)
 
 
 def last_cases(*, seed: int, period: Period, rows: int, count: int) -> list[Case]:
@@ -117,7 +117,8 @@ def last_cases(*, seed: int, period: Period, rows: int, count: int) -> list[Case
     for day, index, upto in reversed(_calendar(period, rows)):
         if len(found) >= count:
             break
-        found = _day(city(seed, period.system), Random(f"{seed}:{period}:{rows}:{day}"), period, day, index, upto) + found
+        rnd = Random(f"{seed}:{period}:{rows}:{day}")
+        found = opened_on(day, rnd, seed=seed, period=period, first=index, after=upto) + found
     return found[len(found) - count :]
 
 
@@ -141,17 +142,18 @@ def _calendar(period: Period, rows: int) -> list[tuple[date, int, int]]:
     return found
 
 
-def _day(pools: City, rnd: Random, period: Period, day: date, index: int, upto: int) -> list[Case]:
-    random = rnd.random
+def opened_on(day: date, rnd: Random, *, seed: int, period: Period, first: int, after: int) -> list[Case]:
+    """Cases of one day; their numbers are those of the period's rows `first` to before `after`."""
+    pools, random = city(seed, period.system), rnd.random
     start = midnight(day)
     hours = _hours_of(day)
     # Targets at 08:30 are rare at first and the rule later; the new system has no such habit.
     morning = 0.0 if period.system == "new" else 0.2 if day.year < 2013 else 0.65
     n_hours, n_topics, n_sources = len(hours), len(pools.topics), len(pools.sources)
     n_comments, n_numbers = len(pools.comments), len(pools.numbers)
-    moments = sorted(start + hours[int(random() * n_hours)] + int(random() * HOUR) for _ in range(upto - index))
+    moments = sorted(start + hours[int(random() * n_hours)] + int(random() * HOUR) for _ in range(after - first))
     made: list[Case] = []
-    for i, moment in enumerate(moments, start=index):
+    for i, moment in enumerate(moments, start=first):
         opened = moment
         topic = int(random() * n_topics)
         source = pools.sources[int(random() * n_sources)]

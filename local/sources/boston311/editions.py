@@ -1,25 +1,29 @@
-"""Newer versions of a resource: which rows differ from its first version, the same for the same wish."""
+"""Newer versions of a resource: how its rows differ from those of its first version, the same for the same wish."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from random import Random
 from typing import Protocol
 
-from local.sources.boston311.cases import SNAPSHOT, Case, Period, cases, judged
+from local.sources.boston311.cases import SNAPSHOT, Case, Period, cases, judged, opened_on
 from local.sources.boston311.clock import DAY, existing
+from local.sources.boston311.places import PLACES
 from local.sources.boston311.vintages import unreadable
 
 OPEN_SHARE = 0.9  # of the changed rows are cases that were open and are closed now, as long as there are any
 
 
 class Edition(Protocol):
-    """Differs from the version before it in exactly so many rows."""
+    """Differs from the version before it in exactly so many rows; so many are new."""
 
     @property
     def changed(self) -> int: ...
 
     @property
     def vanished(self) -> int: ...
+
+    @property
+    def added(self) -> int: ...
 
 
 def revisable(*, seed: int, period: Period, rows: int, kept: int) -> list[int]:
@@ -59,13 +63,24 @@ def revisions(*, seed: int, period: Period, rows: int, kept: int, editions: Sequ
     return found
 
 
+def added(*, seed: int, period: Period, rows: int, editions: Sequence[Edition]) -> list[Case]:
+    """The cases of the period's last day that the editions bring."""
+    found: list[Case] = []
+    for number, edition in enumerate(editions, start=1):
+        rnd = Random(f"added:{seed}:{period}:{rows}:{number}")
+        first = rows + len(found)
+        found += opened_on(period.last, rnd, seed=seed, period=period, first=first, after=first + edition.added)
+    return found
+
+
 def _numbered(seed: int, period: Period, rows: int) -> Iterator[tuple[int, Case]]:
     return enumerate(chain.from_iterable(cases(seed=seed, period=period, rows=rows)))
 
 
 def _revised(case: Case, number: int) -> Case:
-    """An open case is closed, a closed one has another closing text."""
+    """An open case is closed; a closed one is reviewed, and half of these turn out to be somewhere else."""
     if case.closed is not None:
-        return case._replace(comment=f"Reviewed {number} times since, ticket {case.case_id % 10_000}.")
+        place = (case.place + PLACES // 2) % PLACES if case.case_id % 2 else case.place
+        return case._replace(comment=f"Reviewed {number} times since, ticket {case.case_id % 10_000}.", place=place)
     closed = existing(SNAPSHOT + number * DAY - 1 - case.case_id * 7919 % (DAY // 2))
     return case._replace(closed=closed, on_time=judged(case.target, closed), comment=f"Done, order {case.case_id % 10_000}.")

@@ -6,6 +6,7 @@ the order given: the next begins when the one before is used up.
 """
 
 import threading
+from types import UnionType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,9 +31,10 @@ class Status(_Fault):
 
 
 class BlockPage(_Fault):
-    """The firewall's HTML page with status 200."""
+    """The firewall's HTML page, by default with a status that denies it."""
 
     kind: Literal["block_page"]
+    status: Literal[200, 403] = 200
 
 
 class Denied(_Fault):
@@ -63,9 +65,15 @@ class Slow(_Fault):
     bytes_per_second: Annotated[int, Field(ge=1)]
 
 
-Fault = Annotated[Status | BlockPage | Denied | Truncated | Reset | Slow, Field(discriminator="kind")]
-OF_ANSWERS = (Status, BlockPage, Denied)  # shown instead of the API's or the download address's answer
-OF_BODIES = (Truncated, Reset, Slow)  # shown by the storage to which a download is redirected
+class Empty(_Fault):
+    """A body without a byte, as its Content-Length says. For resources."""
+
+    kind: Literal["empty"]
+
+
+AnswerFault = Status | BlockPage | Denied  # instead of the answer of the API or of a download's address
+BodyFault = Truncated | Reset | Slow | Empty  # of the storage to which a download is redirected
+Fault = Annotated[AnswerFault | BodyFault, Field(discriminator="kind")]
 
 
 class Armed:
@@ -76,17 +84,8 @@ class Armed:
         self._left = [fault.times for fault in faults]
         self._lock = threading.Lock()
 
-    def answer(self, on: str) -> Status | BlockPage | Denied | None:
-        """The fault that this request of the API, or of a resource's address, meets."""
-        fault = self._take(on, OF_ANSWERS)
-        return fault if isinstance(fault, OF_ANSWERS) else None
-
-    def body(self, on: str) -> Truncated | Reset | Slow | None:
-        """The fault that this download of a resource meets."""
-        fault = self._take(on, OF_BODIES)
-        return fault if isinstance(fault, OF_BODIES) else None
-
-    def _take(self, on: str, kinds: tuple[type[_Fault], ...]) -> Fault | None:
+    def strike(self, on: str, kinds: UnionType) -> Fault | None:
+        """The fault that this request meets: `kinds` is AnswerFault for the API or a resource's address, else BodyFault."""
         with self._lock:
             for index, fault in enumerate(self._faults):
                 if fault.on == on and self._left[index] and isinstance(fault, kinds):

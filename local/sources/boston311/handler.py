@@ -3,18 +3,17 @@
 import json
 import logging
 from collections.abc import Mapping
-from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from local.sources.boston311 import body, ckan, live, ranges
-from local.sources.boston311.catalogue import READ_BYTES, Catalogue, Content, Resource
+from local.sources.boston311 import ckan, live, storage
+from local.sources.boston311.catalogue import READ_BYTES, Catalogue, Resource
 from local.sources.boston311.choice import ChoiceError
 from local.sources.boston311.ckan import CkanError
-from local.sources.boston311.faults import API, Armed, BlockPage, Denied, Status
+from local.sources.boston311.faults import API, AnswerFault, Armed, BlockPage, Fault, Status
 
 if TYPE_CHECKING:
     from local.sources.boston311.portal import Portal, PortalServer
@@ -23,7 +22,6 @@ log = logging.getLogger(__name__)
 
 CONTROL = "/_control"
 MAX_WISH = 1 << 16
-HTML = "text/html; charset=utf-8"
 BLOCK_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>Request Rejected</title></head>\n"
     b"<body>The requested URL was rejected. Please consult with your administrator.</body></html>\n"
@@ -72,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         elif catalogue is None:
             self._relay()
         elif path.startswith("/api/3/action/"):
-            if not self._failed(faults.answer(API)):
+            if not self._failed(faults.strike(API, AnswerFault)):
                 self._action(catalogue, path.removeprefix("/api/3/action/"), origin=choice.origin)
         elif path.startswith("/dataset/"):
             self._redirect(catalogue, path, faults)
@@ -136,14 +134,14 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- downloads
 
-    def _failed(self, fault: Status | BlockPage | Denied | None) -> bool:
+    def _failed(self, fault: Fault | None) -> bool:
         """Whether a fault has answered the request."""
         if isinstance(fault, Status):
             after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            self._send(fault.status, b"<html><body>Request blocked.</body></html>", HTML, after)
+            self._send(fault.status, HTTPStatus(fault.status).phrase.encode(), "text/plain", after)
         elif isinstance(fault, BlockPage):
-            self._send(200, BLOCK_PAGE, HTML)
-        elif isinstance(fault, Denied):
+            self._send(fault.status, BLOCK_PAGE, "text/html; charset=utf-8")
+        elif fault is not None:
             raise CkanError(200, "Authorization Error", "Access denied")
         return fault is not None
 
@@ -151,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
         """/dataset/<package>/resource/<id>/download/<file>: only the newest upload has an address."""
         for resource in self._resources(catalogue):
             if path == ckan.download_path(resource):
-                if self._failed(faults.answer(resource.key)):
+                if self._failed(faults.strike(resource.key, AnswerFault)):
                     return
                 self.send_response(HTTPStatus.FOUND)
                 self.send_header("Location", self._portal.signed(path.replace("/dataset/", "/storage/", 1)))
@@ -170,37 +168,11 @@ class Handler(BaseHTTPRequestHandler):
             raise NOT_FOUND
         try:
             with catalogue.content(resource) as content:
-                self._send_content(resource, content, faults)
+                storage.answer(self, resource, content, faults)
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             raise
         except OSError as error:
             raise CkanError(503, "Service Unavailable", str(error)) from error
-
-    def _send_content(self, resource: Resource, content: Content, faults: Armed) -> None:
-        etag, size = f'"{content.sha256}"', content.size
-        headers = {
-            "ETag": etag,
-            "Last-Modified": format_datetime(resource.modified, usegmt=True),
-            "Accept-Ranges": "bytes",
-            "Content-Type": resource.mimetype,
-        }
-        if ranges.same_version(self.headers.get("If-None-Match"), etag):
-            self._send_head(304, headers)
-            return
-        wanted = self.headers.get("Range")
-        if self.headers.get("If-Range", etag) != etag:
-            wanted = None
-        try:
-            span = ranges.span(wanted, size)
-        except ranges.Unsatisfiable:
-            self._send_head(416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
-            return
-        start, stop = span or (0, size)
-        if span:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        self._send_head(206 if span else 200, {**headers, "Content-Length": str(stop - start)})
-        if self.command != "HEAD":
-            body.send(self, content.stream, start, stop, faults.body(resource.key))
 
     # --- live
 

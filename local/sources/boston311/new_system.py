@@ -48,8 +48,8 @@ def writer(*, compact: bool) -> Callable[[City, int], Writer]:
             luck = case_id * 2_654_435_761 >> 9 & 1023
             status, reason = ("Closed", _CLOSED_REASON[luck]) if closed is not None else (_OPEN_STATUS[luck], _OPEN_REASON[-luck])
             about, assigned = described[topic]
-            if status in ("Create", "Error"):
-                about, assigned = ",,", ","  # nothing is known of it yet
+            if status in ("Create", "Error"):  # nothing is known of it yet
+                about, assigned, target, on_time = ",,", ",", None, "ONTIME"
             comments = "" if comment is None else quoted(comment if luck % 4 else _timed(comment, closed))
             fraction = clock.MICROSECONDS[opened * 7919 & 1023]
             opening = f"{clock.iso(opened)}{fraction}+00"

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from local.sources.boston311 import vintages
 from local.sources.boston311.cases import NEW_SYSTEM, Case, Period, judged, last_cases, legacy_year
 from local.sources.boston311.clock import DAY, existing
-from local.sources.boston311.editions import Edition, revisable, revisions
+from local.sources.boston311.editions import Edition, added, revisable, revisions
 from local.sources.boston311.vintages import Vintage, vintage_of
 
 YEARS = range(2011, 2027)
@@ -45,9 +44,8 @@ class Part:
     def blocks(self, seed: int, editions: Sequence[Edition] = ()) -> Iterator[bytes]:
         """The file after these editions, in pieces. Raises ValueError when they touch more rows than there are."""
         revised = revisions(seed=seed, period=self.period, rows=self.rows, kept=self.kept, editions=editions)
-        return vintages.blocks(
-            self.vintage, seed=seed, period=self.period, rows=self.rows, revised=revised, repeated=self.repeats(seed)
-        )
+        more = self.repeats(seed) + added(seed=seed, period=self.period, rows=self.rows, editions=editions)
+        return vintages.blocks(self.vintage, seed=seed, period=self.period, rows=self.rows, revised=revised, more=more)
 
     def revisable(self, seed: int) -> int:
         """How many rows a first edition may touch."""
@@ -70,21 +68,6 @@ def parts(*, rows: int, years: Sequence[int], new_system: Vintage | None) -> lis
         kept = int(counts.get(str(year + 1), 0) * REPEATED)
         found.append(Part(key, vintage_of(year), legacy_year(year), count - repeated, kept, repeated, before))
     return found
-
-
-def write_history(folder: Path, *, rows: int, seed: int) -> list[Path]:
-    """All years and the new system as plain CSV, `rows` in all: <year>.csv and new.csv, in which every vintage occurs.
-
-    About 100,000 rows a second; never more than a day of one file in memory.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for part in parts(rows=rows, years=YEARS, new_system=vintages.NEW_SYSTEM):
-        path = folder / f"{part.key}.csv"
-        with path.open("wb") as stream:
-            stream.writelines(part.blocks(seed))
-        paths.append(path)
-    return paths
 
 
 def _later(case: Case) -> Case:

@@ -111,11 +111,11 @@ def blocks(
     period: Period,
     rows: int,
     revised: Mapping[int, Case | None] = MappingProxyType({}),
-    repeated: Sequence[Case] = (),
+    more: Sequence[Case] = (),
 ) -> Iterator[bytes]:
     """A period's file in UTF-8, a block for each day: never more than one day in memory.
 
-    revised: by a row's index, what stands there instead, None = nothing. repeated: legacy cases of another period, put at the end.
+    revised: by a row's index, what stands there instead, None = nothing. more: further cases of the system, put at the end.
     """
     yield f"{vintage.header}{vintage.line_end}".encode()
     write = vintage.writer(city(seed, period.system), period.first.year)
@@ -131,7 +131,7 @@ def blocks(
             lines[at - index] = "" if case is None else write(case)
         index += len(lines)
         yield "".join(lines).encode()
-    yield "".join(write(case) for case in repeated).encode()
+    yield "".join(write(case) for case in more).encode()
 
 
 def unreadable(*, seed: int, period: Period, rows: int) -> frozenset[int]:
