@@ -11,6 +11,7 @@ import boto3
 import pytest
 import requests
 from moto import mock_aws
+from portal_calls import PACKAGE_ID, action, control, get, package
 
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Backoff, Portal
@@ -19,7 +20,6 @@ from ingestion.boston311.operations import discover, fetch
 from local.sources import boston311
 
 CSV = b"case_enquiry_id,open_dt\n1,2011-07-01 00:00:00\n"
-PACKAGE_ID = "8048697b-ad64-4bfc-b090-ee00169f2323"
 
 
 @pytest.fixture
@@ -37,24 +37,6 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CSV + name.encode())
     return directory
-
-
-def control(portal: boston311.Portal, **wish: Any) -> requests.Response:
-    return requests.put(f"{portal.url}/_control", json=wish, timeout=10)
-
-
-def action(portal: boston311.Portal, name: str, **parameters: str) -> requests.Response:
-    return requests.get(f"{portal.url}/api/3/action/{name}", params=parameters, timeout=60)
-
-
-def package(portal: boston311.Portal) -> dict[str, Any]:
-    answer = action(portal, "package_show", id="311-service-requests").json()
-    assert answer["success"] is True
-    return dict(answer["result"])
-
-
-def get(url: str, **headers: str) -> requests.Response:
-    return requests.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()}, timeout=60)
 
 
 def test_the_default_is_every_year_the_new_system_and_a_dictionary(portal: boston311.Portal) -> None:

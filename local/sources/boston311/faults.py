@@ -52,7 +52,7 @@ class Truncated(_Fault):
 
 
 class Reset(_Fault):
-    """The connection is reset after `after` bytes of the body. For resources."""
+    """The connection is reset after `after` bytes of the body, of which some may be lost. For resources."""
 
     kind: Literal["reset"]
     after: Annotated[int, Field(ge=0)] = 1000

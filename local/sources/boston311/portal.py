@@ -1,7 +1,9 @@
 """The running portal: what it serves, and the server around it."""
 
 import hmac
+import logging
 import secrets
+import sys
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +15,8 @@ from local.sources.boston311.catalogue import Catalogue, FilesCatalogue, Simulat
 from local.sources.boston311.choice import Choice, ChoiceError, Files, Live, Simulated, parse
 from local.sources.boston311.faults import Armed
 from local.sources.boston311.handler import Handler
+
+log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 
@@ -31,6 +35,11 @@ class PortalServer(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], portal: "Portal") -> None:
         super().__init__(address, Handler)
         self.portal = portal
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that goes away between two requests is no news.
+        if not isinstance(sys.exception(), ConnectionError):
+            log.exception("a request broke down")
 
 
 class Portal:

@@ -65,8 +65,10 @@ def _body(to: BaseHTTPRequestHandler, stream: IO[bytes], start: int, stop: int, 
         if slowness is not None:
             time.sleep(len(piece) / slowness)
     if isinstance(fault, Reset):
-        # Without lingering, a close is sent as a reset.
+        # A close without lingering is sent as a reset. The server itself would say a proper farewell first.
         to.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        to.rfile.close()
+        to.connection.close()
     if start < stop:  # by a fault, or because somebody cut the file short while it was sent
         to.close_connection = True
 
