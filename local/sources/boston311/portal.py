@@ -36,7 +36,7 @@ class PortalServer(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.portal = portal
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, *_: Any) -> None:
         # A client that goes away between two requests is no news.
         if not isinstance(sys.exception(), ConnectionError):
             log.exception("a request broke down")
