@@ -10,7 +10,8 @@ from ingestion.boston311.transform import Inspector
 
 
 class Body:
-    """etag: of the version that it is, as the portal gives it.
+    """etag: of the version that it is, as the portal gives it; size: in bytes, if it was announced; ranged: whether a part of it
+    can be asked for.
 
     received: bytes so far; progress: the last border at which another invocation could take it up, None before the first.
     """
@@ -20,10 +21,13 @@ class Body:
         *,
         etag: str | None,
         upload: Upload,
+        size: int | None = None,
         content_type: str | None = None,
+        ranged: bool = True,
         progress: Progress | None = None,
     ) -> None:
-        self.etag = etag
+        self.etag, self.size = etag, size
+        self._ranged = ranged
         self._upload = upload
         self._inspector = Inspector(content_type=content_type, seen=progress.records if progress else None)
         self._packer = Packer(size=progress.bytes, chain=progress.chain) if progress else Packer()
@@ -33,7 +37,7 @@ class Body:
 
     @classmethod
     def resumed(cls, progress: Progress, *, upload: Upload) -> Self:
-        return cls(etag=progress.etag, upload=upload, progress=progress)
+        return cls(etag=progress.etag, size=progress.size, upload=upload, progress=progress)
 
     def feed(self, chunk: bytes) -> None:
         """Raises Refused as soon as it is certain that this is no CSV of the source."""
@@ -45,9 +49,9 @@ class Body:
                 self._upload.end_part()
                 self.progress = self._border()
 
-    def finish(self) -> None:
-        """To be called after the last byte. Raises Refused."""
-        self._inspector.finish()
+    def finish(self, *, vouched: bool) -> None:
+        """To be called after the last byte. vouched: the portal told that it is. Raises Refused."""
+        self._inspector.finish(vouched=vouched)
 
     def store(self) -> StoredObject:
         self._upload.write(self._packer.finish())
@@ -59,7 +63,7 @@ class Body:
     @property
     def resumable_as(self) -> str | None:
         """The ETag by which more bytes of the same version can be asked for. A weak one does not promise equal bytes (RFC 9110)."""
-        return None if self.etag is None or self.etag.startswith("W/") else self.etag
+        return self.etag if self._ranged and self.etag and not self.etag.startswith("W/") else None
 
     @property
     def content_hash(self) -> str:
@@ -79,6 +83,7 @@ class Body:
         return Progress(
             etag=self.resumable_as,
             bytes=self._packer.size,
+            size=self.size,
             chain=self._packer.chain,
             records=self._inspector.seen(),
             key=self._upload.key,

@@ -1,100 +1,25 @@
-"""The portal over HTTP: CKAN's action API and resource downloads, with retries.
+"""The portal over HTTP: CKAN's action API and resource downloads."""
 
-Terminal and transient failures are different classes. The portal's firewall answers 403 for throttling, not for rights,
-so 403 counts as transient here.
-"""
-
-import itertools
-import logging
-import math
-import random
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
 
+from ingestion.boston311.backoff import TRANSIENT_STATUS, Backoff, PortalRejected, PortalUnavailable, Truncated, retry_after
 from ingestion.boston311.model import Package, Resource
 from ingestion.boston311.transform import package_of
 
-log = logging.getLogger(__name__)
-
 CHUNK_BYTES = 1 << 16  # a slow body must not hold up the look at the clock
+ANSWER_BYTES = 16 << 20  # of an action; the package's has 60 KB
+ERROR_BYTES = 1 << 16
 TIMEOUT = (10, 60)  # seconds to connect, seconds between two reads
 USER_AGENT = "tributary/1.0 (data lake ingestion; python-requests)"
-TRANSIENT_STATUS = frozenset({403, 408, 429, 500, 502, 503, 504})
-T = TypeVar("T")
-
-
-class PortalError(Exception):
-    """The portal did not give what was asked."""
-
-
-class PortalUnavailable(PortalError):
-    """Transient: throttled, overloaded or unreachable. `retry_after` is the portal's wish in seconds."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class Truncated(PortalUnavailable):
-    """The body ended before its Content-Length."""
-
-
-class PortalRejected(PortalError):
-    """Terminal: the portal understood and said no. `status` is the HTTP status."""
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Backoff:
-    """Exponential, full jitter, capped. Retry-After is a floor, capped too: a portal cannot park the function."""
-
-    def __init__(
-        self,
-        *,
-        attempts: int = 5,
-        base: float = 0.5,
-        cap: float = 20.0,
-        retry_after_cap: float = 120.0,
-        sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.attempts = attempts
-        self._base, self._cap, self._retry_after_cap = base, cap, retry_after_cap
-        self._sleep, self._jitter = sleep, jitter
-
-    def pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait after failed attempt `attempt` (from 0)."""
-        drawn = self._jitter() * min(self._cap, self._base * float(2**attempt))
-        return max(drawn, min(retry_after or 0.0, self._retry_after_cap))
-
-    def wait(self, failures: int, error: PortalUnavailable, *, at_most: float = math.inf) -> bool:
-        """Sleeps after the `failures`-th failure in a row. False, at once, if it was the last or the pause exceeds `at_most`."""
-        seconds = self.pause(failures - 1, error.retry_after)
-        if failures >= self.attempts or seconds > at_most:
-            return False
-        log.warning("attempt %d of %d: %s; again in %.1f s", failures, self.attempts, error, seconds)
-        self._sleep(seconds)
-        return True
-
-    def run(self, call: Callable[[], T]) -> T:
-        """Repeats `call` while it raises PortalUnavailable; raises the last one."""
-        for failures in itertools.count(1):
-            try:
-                return call()
-            except PortalUnavailable as error:
-                if not self.wait(failures, error):
-                    raise
-        raise AssertionError("counting does not end")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class _Session(requests.Session):
@@ -133,14 +58,15 @@ class Portal:
 
     def _action(self, name: str, **parameters: str) -> dict[str, Any]:
         with self._get(f"{self._url}/api/3/action/{name}", params=parameters) as response:
-            try:
-                answer = response.json()
-            except requests.exceptions.JSONDecodeError as error:
-                # A block page of the firewall comes with 200.
-                raise PortalUnavailable(f"{name} answered {response.status_code} without JSON") from error
+            body = _beginning(response, ANSWER_BYTES)
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            # A block page of the firewall comes with 200.
+            raise PortalUnavailable(f"{name} answered {response.status_code} without JSON") from error
         if not isinstance(answer, dict) or answer.get("success") is not True:
-            raise PortalRejected(f"{name} answered success=false: {_reason(response)}", status=response.status_code)
-        result = answer["result"]
+            raise PortalRejected(f"{name} answered success=false: {_reason(body)}", status=response.status_code)
+        result = answer.get("result")
         if not isinstance(result, dict):
             raise PortalRejected(f"{name} answered a result that is no object", status=response.status_code)
         return result
@@ -151,25 +77,32 @@ class Portal:
 
         Raises PortalUnavailable, PortalRejected. Read it with `chunks`.
         """
-        with self._get(url, headers={"If-None-Match": known} if known else {}, stream=True) as response:
+        with self._get(url, headers={"If-None-Match": known} if known else {}) as response:
             yield None if response.status_code == 304 else response
 
     @contextmanager
-    def resume(self, url: str, *, etag: str, first: int) -> Iterator[requests.Response | None]:
-        """The open response with the bytes from `first` on, or None when the portal has another version than `etag` by now.
+    def resume(self, url: str, *, etag: str, first: int, size: int | None) -> Iterator[requests.Response | None]:
+        """The open response with the bytes from `first` on; None when the portal has another version by now, or knows no ranges.
 
-        Raises PortalUnavailable, PortalRejected. Read it with `chunks`.
+        etag, size: of the version that was begun. Raises PortalUnavailable, PortalRejected. Read it with `chunks`.
         """
         headers = {"Range": f"bytes={first}-", "If-Range": etag}
-        with self._get(url, headers=headers, stream=True, accepted=(200, 206, 416)) as response:
-            begins = f"bytes {first}-"
-            same = response.headers.get("ETag", etag) == etag and response.headers.get("Content-Range", "").startswith(begins)
-            yield response if response.status_code == 206 and same else None
+        with self._get(url, headers=headers, accepted=(200, 206, 416)) as response:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            same = (
+                response.status_code == 206
+                and not is_encoded(response)
+                and found is not None
+                and int(found[1]) == first
+                and (size is None or found[2] in ("*", str(size)))
+                and response.headers.get("ETag", etag) == etag
+            )
+            yield response if same else None
 
     @contextmanager
     def _get(self, url: str, *, accepted: tuple[int, ...] = (200, 304), **options: Any) -> Iterator[requests.Response]:
         try:
-            response = self._session.get(url, timeout=TIMEOUT, **options)
+            response = self._session.get(url, timeout=TIMEOUT, stream=True, **options)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise PortalUnavailable(f"no answer from {urlsplit(url).netloc}: {type(error).__name__}") from error
         except requests.RequestException as error:  # too many redirects, an address that is none
@@ -179,24 +112,53 @@ class Portal:
             yield response
 
 
+def announced_bytes(response: requests.Response) -> int | None:
+    """Size of the resource as the answer announces it, None when it does not, or counts encoded bytes."""
+    if response.status_code == 206:
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        return int(found[2]) if found and found[2] != "*" else None
+    return None if is_encoded(response) else _length(response)
+
+
+def is_encoded(response: requests.Response) -> bool:
+    """Whether the body comes compressed although that was not asked for: ranges then count other bytes than ours."""
+    return response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
+
+
+def ends_with_connection(response: requests.Response) -> bool:
+    """Whether nothing but the end of the connection tells where the body ends: then a break looks like an end."""
+    return _length(response) is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower()
+
+
 def chunks(response: requests.Response) -> Iterator[bytes]:
     """The body, or the part of it that was asked for, in pieces of at most CHUNK_BYTES, each as soon as it is there.
 
     Raises Truncated, PortalUnavailable; what came before was yielded.
     """
     received = 0
-    expected = response.headers.get("Content-Length")
+    expected = _length(response)
     try:
         # Not iter_content: it waits for a full piece, and what came of the last one before a break is lost.
         while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             received += len(chunk)
             yield chunk
     except urllib3.exceptions.ProtocolError as error:
-        raise Truncated(f"the body broke off after {received} of {expected or '?'} bytes") from error
+        raise Truncated(f"the body broke off after {received:,} of {_shown(expected)} bytes") from error
     except urllib3.exceptions.HTTPError as error:
-        raise PortalUnavailable(f"the connection was lost after {received} of {expected or '?'} bytes") from error
-    if expected is not None and received != int(expected):
-        raise Truncated(f"the body has {received} of {expected} bytes")
+        raise PortalUnavailable(f"the connection was lost after {received:,} of {_shown(expected)} bytes") from error
+    if is_encoded(response):
+        received = response.raw.tell()
+    if expected is not None and received != expected:
+        raise Truncated(f"the body has {received:,} of {expected:,} bytes")
+
+
+def _length(response: requests.Response) -> int | None:
+    written = response.headers.get("Content-Length", "").strip()
+    return int(written) if written.isascii() and written.isdigit() else None
+
+
+def _shown(expected: int | None) -> str:
+    return "?" if expected is None else f"{expected:,}"
 
 
 def _check_status(response: requests.Response, accepted: tuple[int, ...]) -> None:
@@ -205,30 +167,26 @@ def _check_status(response: requests.Response, accepted: tuple[int, ...]) -> Non
         return
     message = f"{urlsplit(response.url).path} answered HTTP {status}"
     if "json" in response.headers.get("Content-Type", ""):
-        message += f": {_reason(response)}"
+        with suppress(PortalUnavailable):  # the status counts, whatever becomes of the words
+            message += f": {_reason(_beginning(response, ERROR_BYTES))}"
     if status in TRANSIENT_STATUS:
-        raise PortalUnavailable(message, retry_after=_retry_after(response.headers.get("Retry-After")))
+        raise PortalUnavailable(message, retry_after=retry_after(response.headers.get("Retry-After")))
     raise PortalRejected(message, status=status)
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, which is a number of seconds or an HTTP date; None when absent or unreadable."""
-    if value is None:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+def _beginning(response: requests.Response, limit: int) -> bytes:
+    """The body, or its first `limit` bytes: an answer is not allowed to fill the memory. Raises PortalUnavailable."""
+    body = bytearray()
+    for chunk in chunks(response):
+        body += chunk
+        if len(body) >= limit:
+            break
+    return bytes(body[:limit])
 
 
-def _reason(response: requests.Response) -> str:
+def _reason(body: bytes) -> str:
     """The message in CKAN's error, else the beginning of the body."""
     try:
-        return str(response.json()["error"]["message"])[:300]
-    except (requests.exceptions.JSONDecodeError, KeyError, TypeError):
-        return response.text[:300]
+        return str(json.loads(body)["error"]["message"])[:300]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return body[:300].decode(errors="replace")

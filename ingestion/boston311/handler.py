@@ -5,10 +5,12 @@ import os
 from functools import lru_cache
 from typing import Any, Protocol
 
+from ingestion.boston311.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Discover, Environment, parse_event
 from ingestion.boston311.operations import discover, fetch
+from ingestion.boston311.transfer import MARGIN_SECONDS
 from lake import aws
 
 logging.getLogger().setLevel(logging.INFO)
@@ -27,16 +29,14 @@ class Context(Protocol):
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     environment = _environment()
-    portal = Portal(url=environment.portal_url, package_id=environment.package_id)
+
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    backoff = Backoff(time_left=lambda: time_left() - MARGIN_SECONDS)
+    portal = Portal(url=environment.portal_url, package_id=environment.package_id, backoff=backoff)
     bronze = Bronze(s3=aws.client("s3"), bucket=environment.bronze_bucket, source=environment.source)
     request = parse_event(event)
     if isinstance(request, Discover):
         return discover(request, portal=portal, bronze=bronze).model_dump()
-    answer = fetch(
-        request,
-        portal=portal,
-        bronze=bronze,
-        source=environment.source,
-        time_left=lambda: context.get_remaining_time_in_millis() / 1000,
-    )
-    return answer.model_dump()
+    return fetch(request, portal=portal, bronze=bronze, source=environment.source, time_left=time_left).model_dump()

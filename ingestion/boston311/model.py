@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from ingestion.boston311.records import Records
+
 Origin = Literal["simulated", "files", "live"]
 
 
@@ -79,23 +81,16 @@ class Discover(BaseModel):
     run_id: str
 
 
-class Records(BaseModel):
-    """What is known of a CSV up to some byte. quoted: that byte lies inside quotes; ended: a record ends before it."""
-
-    header: list[str]
-    newlines: int
-    quoted: bool
-    ended: bool
-
-
 class Progress(BaseModel):
     """Where another invocation takes up the download of one version of a resource: at a border of links and of uploaded parts.
 
-    bytes, chain: see ingestion.boston311.packing. upload_id, parts: the multipart upload under `key`, and the ETags of its parts.
+    bytes, chain: see ingestion.boston311.packing; size: of the whole, if it was announced. upload_id, parts: the multipart upload
+    under `key`, and the ETags of its parts.
     """
 
     etag: str
     bytes: int
+    size: int | None
     chain: str
     records: Records
     key: str
@@ -107,7 +102,7 @@ class Progress(BaseModel):
 class Fetch(BaseModel):
     """An item of the machine's Map: {"op": "fetch", "run_id": ..., "origin": ..., "resource": <one of discover's>}
 
-    progress: of an earlier invocation that ran out of time.
+    progress: of an earlier invocation that ran out of time; rounds: how many invocations there were before this one.
     """
 
     op: Literal["fetch"]
@@ -115,6 +110,7 @@ class Fetch(BaseModel):
     origin: Origin
     resource: Resource
     progress: Progress | None = None
+    rounds: int = 0
 
 
 class More(Fetch):

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable
 
+from ingestion.boston311.backoff import PortalRejected
 from ingestion.boston311.bronze import Bronze, UploadLost
-from ingestion.boston311.client import Portal, PortalRejected
+from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Discover, Discovered, Fetch, Fetched, More, OriginMismatch, Refused, Resource
 from ingestion.boston311.transfer import Transfer
 from ingestion.boston311.transform import may_have_changed

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import requests
 
+from ingestion.boston311.backoff import PortalRejected, PortalUnavailable, Truncated
 from ingestion.boston311.body import Body
 from ingestion.boston311.bronze import Bronze
-from ingestion.boston311.client import Portal, PortalRejected, PortalUnavailable, Truncated, chunks
+from ingestion.boston311.client import Portal, announced_bytes, chunks, ends_with_connection, is_encoded
 from ingestion.boston311.model import Fetch, Fetched, Manifest, More, Refused, Resource
 from ingestion.boston311.packing import LINK_BYTES
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 # Before this the function is left: the longest silence of the portal (client.TIMEOUT), and a part on its way into the bucket.
 MARGIN_SECONDS = 75.0
+# A resource that is not complete after so many invocations ends in a refusal and not in the machine's timeout: of 15 minutes each,
+# 20 are five of the six hours that a run may take, and at the slowest pace that fills a part in each they bring 160 MiB, packed.
+MAX_ROUNDS = 20
 
 
 class OutOfTime(Exception):
@@ -36,7 +40,7 @@ class Transfer:
     def run(self, resource: Resource) -> Fetched | More:
         """Downloads `resource`. What it uploaded is gone again unless it answers "changed" or "more".
 
-        Raises Refused, PortalUnavailable, PortalRejected.
+        Raises Refused, PortalUnavailable, PortalRejected, UploadLost.
         """
         try:
             answer = self._run(resource)
@@ -55,19 +59,20 @@ class Transfer:
                     return self._unchanged(resource)
                 return self._publish(resource)
             except OutOfTime as error:
-                more = self._more()
+                more = self._more(resource)
                 if more is None:
-                    raise PortalUnavailable(f"too slow: {self._received()} bytes, and the function's time is over") from error
+                    text = f"{self._received():,} bytes came in the function's time, no more than before or too few to go on from"
+                    raise Refused("too_slow", text) from error
                 return more
             except PortalUnavailable as error:
                 failures = 1 if self._moved_on() else failures + 1
-                if self._portal.backoff.wait(failures, error, at_most=self._time_left() - MARGIN_SECONDS):
+                if self._portal.backoff.wait(failures, error):
                     continue
                 if isinstance(error, Truncated) and failures >= self._portal.backoff.attempts:
                     raise Refused("truncated_body", f"it ended early {failures} times: {error}") from error
-                more = self._more()
+                more = self._more(resource)
                 if more is None:
-                    raise PortalUnavailable(str(error), retry_after=error.retry_after) from error
+                    raise
                 return more
 
     def _download(self, resource: Resource) -> bool:
@@ -75,7 +80,8 @@ class Transfer:
         if self._body is None:
             return self._from_the_beginning(resource)
         if self._body.resumable_as is not None:
-            with self._portal.resume(resource.url, etag=self._body.resumable_as, first=self._body.received) as response:
+            known, first, size = self._body.resumable_as, self._body.received, self._body.size
+            with self._portal.resume(resource.url, etag=known, first=first, size=size) as response:
                 if response is not None:
                     log.info("%s: taken up at byte %d", resource.resource_id, self._body.received)
                     self._read(self._body, response)
@@ -90,8 +96,13 @@ class Transfer:
             if response is None:
                 return False
             upload = self._bronze.upload(resource_id=resource.resource_id, run_id=self._event.run_id)
-            headers = response.headers
-            self._body = Body(etag=headers.get("ETag"), upload=upload, content_type=headers.get("Content-Type"))
+            self._body = Body(
+                etag=response.headers.get("ETag"),
+                upload=upload,
+                size=announced_bytes(response),
+                content_type=response.headers.get("Content-Type"),
+                ranged=not is_encoded(response),
+            )
             self._read(self._body, response)
         return True
 
@@ -100,7 +111,9 @@ class Transfer:
             body.feed(chunk)
             if self._time_left() < MARGIN_SECONDS:
                 raise OutOfTime
-        body.finish()
+        if body.size is not None and body.received != body.size:  # of a part that was shorter than asked for, too
+            raise Truncated(f"{body.received:,} of {body.size:,} bytes have come")
+        body.finish(vouched=not ends_with_connection(response))
 
     def _publish(self, resource: Resource) -> Fetched:
         """Data first, manifest last."""
@@ -133,15 +146,16 @@ class Transfer:
             raise PortalRejected(f"{resource.resource_id}: HTTP 304 to a request without a condition", status=304)
         return Fetched(resource_id=resource.resource_id, outcome="unchanged", object=self._known.object.key)
 
-    def _more(self) -> More | None:
-        """The event of the next invocation; None when this one got no further than the one before."""
+    def _more(self, resource: Resource) -> More | None:
+        """The event of the next invocation; None when this one got no further than the one before, or there were too many."""
         before, now = self._event.progress, self._body.progress if self._body else None
-        if now is None:
+        rounds = self._event.rounds + 1
+        if now is None or rounds >= MAX_ROUNDS:
             return None
         if before is not None and before.etag == now.etag and (self._begun_anew or before.bytes >= now.bytes):
             return None
         log.info("run %s: %s goes on at byte %d", self._event.run_id, self._event.resource.resource_id, now.bytes)
-        return More(**{**dict(self._event), "progress": now})
+        return More(**{**dict(self._event), "resource": resource, "progress": now, "rounds": rounds})
 
     def _moved_on(self) -> bool:
         """Whether a link more than ever before has come."""

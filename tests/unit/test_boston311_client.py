@@ -9,7 +9,9 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.boston311.client import Backoff, Portal, PortalRejected, PortalUnavailable, Truncated, chunks, without_default_port
+from ingestion.boston311 import client as client_module
+from ingestion.boston311.backoff import Backoff, PortalRejected, PortalUnavailable, Truncated, retry_after
+from ingestion.boston311.client import Portal, chunks, without_default_port
 
 URL = "https://portal.example.org"
 SHOW = f"{URL}/api/3/action/package_show"
@@ -119,6 +121,57 @@ def test_a_body_shorter_than_announced_is_truncated(portal: Portal) -> None:
         assert response is not None
         with pytest.raises(Truncated):
             list(chunks(response))
+
+
+@responses.activate
+def test_a_download_that_the_firewall_refuses_is_transient_and_carries_its_wish(portal: Portal) -> None:
+    responses.get(DATA, status=403, headers={"Retry-After": "9"}, body="<html>", content_type="text/html")
+    with pytest.raises(PortalUnavailable, match="HTTP 403") as raised, portal.download(DATA):
+        pass
+    assert raised.value.retry_after == 9
+
+
+@responses.activate
+def test_a_pause_that_the_time_left_does_not_hold_is_not_begun(slept: list[float]) -> None:
+    portal = Portal(url=URL, package_id="p", backoff=Backoff(time_left=lambda: 6.0, sleep=slept.append, jitter=lambda: 1.0))
+    responses.get(SHOW, status=503, headers={"Retry-After": "5"})
+    responses.get(SHOW, status=503, headers={"Retry-After": "7"})
+    with pytest.raises(PortalUnavailable):
+        portal.package()
+    assert slept == [5]
+
+
+@responses.activate
+def test_a_package_that_breaks_off_is_asked_for_again(portal: Portal, slept: list[float]) -> None:
+    responses.get(SHOW, body=b'{"success": tr', headers={"Content-Length": "400"})
+    responses.get(SHOW, json=PACKAGE)
+    portal.package()
+    assert len(slept) == 1
+
+
+@responses.activate
+def test_an_answer_does_not_fill_the_memory(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    pieces = client_module.chunks
+    monkeypatch.setattr(client_module, "chunks", lambda response: (read.append(len(c)) or c for c in pieces(response)))
+    responses.get(SHOW, body=b"[" * (20 << 20))
+    with pytest.raises(PortalUnavailable, match="without JSON"):
+        portal.package()
+    assert sum(read) == 3 * (16 << 20)  # three attempts
+
+
+@responses.activate
+def test_a_no_stays_a_no_when_its_words_break_off(portal: Portal) -> None:
+    responses.get(SHOW, status=404, body=b'{"err', content_type="application/json", headers={"Content-Length": "400"})
+    with pytest.raises(PortalRejected) as raised:
+        portal.package()
+    assert raised.value.status == 404
+
+
+@given(st.text(st.characters(max_codepoint=255)) | st.integers().map(str) | st.datetimes().map(format_datetime))
+def test_no_retry_after_header_is_misunderstood_into_a_crash_or_a_negative_pause(written: str) -> None:
+    seconds = retry_after(written)
+    assert seconds is None or seconds >= 0
 
 
 @given(attempt=st.integers(0, 40), jitter=st.floats(0, 1), retry_after=st.none() | st.floats(0, 1e9))

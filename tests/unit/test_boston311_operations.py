@@ -12,8 +12,9 @@ import responses
 from moto import mock_aws
 
 from ingestion.boston311 import handler as handler_module
+from ingestion.boston311.backoff import Backoff, PortalUnavailable
 from ingestion.boston311.bronze import Bronze
-from ingestion.boston311.client import Backoff, Portal, PortalUnavailable
+from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Discover, Fetch, Fetched, OriginMismatch, Resource
 from ingestion.boston311.operations import discover, fetch
 
@@ -118,9 +119,17 @@ def test_the_same_bytes_under_another_etag_are_unchanged(s3: Any, web: responses
         ({"body": "<html>Request blocked</html>"}, "block_page", "begins '<html>Request blocked</html>'"),
         ({"body": b""}, "empty_body", "no bytes"),
         ({"body": b" \n"}, "empty_body", "nothing but white space"),
-        ({"body": CSV, "headers": {"Content-Length": "9000"}}, "truncated_body", f"{len(CSV)} of 9000 bytes"),
+        ({"body": CSV, "headers": {"Content-Length": "9000"}}, "truncated_body", f"{len(CSV)} of 9,000 bytes"),
         ({"body": b"no header here\n"}, "no_header", "one column: 'no header here'"),
         ({"body": b"a,b\n1,2\n"}, "no_key_column", "neither case_enquiry_id nor case_id: 'a,b'"),
+        ({"body": b"Boston, 2026\n" + CSV}, "text_before_header", "on line 2; the file begins 'Boston, 2026'"),
+        ({"body": CSV.splitlines(keepends=True)[0]}, "no_rows", "nothing after the header"),
+        ({"body": CSV[:-21], "auto_calculate_content_length": True}, "truncated_body", "its last line (3) has 1 of 2 fields"),
+        ({"body": CSV[:-2], "headers": {"Connection": "close"}}, "truncated_body", "the portal did not tell how long it is"),
+        ({"body": CSV + b'3,"a\nb'}, "truncated_body", "inside quotes that opened on line 4"),
+        ({"body": CSV + "3,caf\xe9\n".encode("cp1252")}, "not_utf8", "line 4 holds the byte 0xe9"),
+        ({"body": CSV.decode().encode("utf-16")}, "not_utf8", "byte-order mark of UTF-16"),
+        ({"body": CSV + b"3,\0\n"}, "nul_byte", "line 4 holds a byte 0"),
     ],
 )
 def test_what_is_no_csv_of_ours_is_refused_and_leaves_nothing_behind(
@@ -131,6 +140,27 @@ def test_what_is_no_csv_of_ours_is_refused_and_leaves_nothing_behind(
     assert (result.outcome, result.rule, result.object) == ("refused", rule, RESOURCE.resource_id)
     assert text in (result.error or "")
     assert keys(s3) == []
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf" + CSV, CSV.replace(b"\n", b"\r\n"), CSV + b'3,"two\nlines"\n', CSV + b"3,no end"])
+def test_what_is_a_little_unusual_is_taken_as_it_is(
+    s3: Any, web: responses.RequestsMock, run: Callable[..., Fetched], body: bytes
+) -> None:
+    web.get(RESOURCE.url, body=body, auto_calculate_content_length=True)
+    result = run()
+    assert (result.outcome, result.rule) == ("changed", None)
+    assert gzip.decompress(s3.get_object(Bucket=BUCKET, Key=result.object)["Body"].read()) == body
+    manifest = json.loads(s3.get_object(Bucket=BUCKET, Key="boston311/manifests/legacy/2011.csv.json")["Body"].read())
+    assert manifest["header"] == ["case_enquiry_id", "open_dt"]
+
+
+def test_what_is_refused_leaves_what_was_there(s3: Any, web: responses.RequestsMock, run: Callable[..., Fetched]) -> None:
+    web.get(RESOURCE.url, body=CSV)
+    run()
+    before = keys(s3)
+    web.replace(responses.GET, RESOURCE.url, body=CSV + b'3,"')
+    assert run().rule == "truncated_body"
+    assert keys(s3) == before
 
 
 def test_an_outage_is_raised_not_refused(web: responses.RequestsMock, run: Callable[..., Fetched]) -> None:
