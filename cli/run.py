@@ -27,14 +27,31 @@ SHOWN = ("source", "run_id", "outcome", "seconds", "error", "refused", "decision
     "--from",
     "origin",
     metavar="DIR|simulated|live",
-    help="Laptop only: what the source serves. A directory of files, a simulation from a seed, or the real service.",
+    help="Laptop only: CSV files below a directory, invented data, or the real portal. Later runs keep to it.",
 )
-@click.option("--only", type=click.Choice(["ingest", "silver", "gold"]), help="One step alone.")
-@click.option("--accept", default=NOTHING, metavar="RUN_ID", help="Release what that run refused.")
+@click.option(
+    "--only",
+    type=click.Choice(["ingest", "silver", "gold"]),
+    help="One step alone: to bronze, from bronze to silver, from silver to gold.",
+)
+@click.option(
+    "--accept", default=NOTHING, metavar="RUN_ID", help="Publish the good rows of objects that run refused as over a threshold."
+)
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.pass_obj
 def run(env: str, source: str, origin: str | None, only: str | None, accept: str, form: str) -> None:
-    """Run SOURCE: ingest, silver, gold, catalogue. Ends with what changed; the exit status is 0 if the run succeeded."""
+    """Run SOURCE: ingest, silver, gold, catalogue. Only what changed since the last run is worked.
+
+    It ends with the account of every table, what was decided of each object (which clock its times show, and from what
+    evidence), and what was refused and why. A refused object holds up itself alone; its older version stays. The exit
+    status is 0 if the run succeeded.
+
+    \b
+    lake run boston311                        what changed at the portal
+    lake run boston311 --from ~/Downloads/311 every CSV below a directory; a path below it is a resource
+    lake run boston311 --only ingest          to bronze and no further
+    lake run boston311 --accept RUN_ID        the good rows of what that run refused for its bad ones
+    """
     if accept != NOTHING and only not in (None, "silver"):
         raise click.BadParameter("what a run refused is released by the silver step; leave --only out", param_hint="--accept")
     environment = Environment.open(env)
@@ -56,7 +73,15 @@ def _since(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.pass_obj
 def replay(env: str, source: str, since: str, form: str) -> None:
-    """Make SOURCE's silver and gold anew from bronze, as it was accepted. Nothing is downloaded; rows that are right stay."""
+    """Make SOURCE's silver and gold anew from the newest accepted versions in bronze, by the code and settings of today.
+
+    Nothing is downloaded. Rows that are right stay as they are, so a replay without a reason writes nothing; what was released by
+    --accept stays released. For use after a rule or a setting was corrected.
+
+    \b
+    lake replay boston311                     everything
+    lake replay boston311 --since 2026-02-17  what was received since
+    """
     environment = Environment.open(env)
     sys.exit(_execute(environment, source, {**COMPLETE_RUN, "replay": since}, form=form))
 
