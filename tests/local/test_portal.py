@@ -13,8 +13,9 @@ import requests
 from moto import mock_aws
 from portal_calls import PACKAGE_ID, action, control, get, package
 
+from ingestion.boston311.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
-from ingestion.boston311.client import Backoff, Portal
+from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Discover, Fetch
 from ingestion.boston311.operations import discover, fetch
 from local.sources import boston311
@@ -63,6 +64,8 @@ def test_resource_show_tells_what_package_show_tells(portal: boston311.Portal) -
         ("package_show", {"id": "another"}, 404, "Not Found Error"),
         ("resource_show", {"id": "another"}, 404, "Not Found Error"),
         ("package_show", {}, 409, "Validation Error"),
+        ("datastore_search", {"resource_id": "81a7b022-f8fc-4da5-80e4-b160058ca207"}, 404, "Not Found Error"),
+        ("datastore_search_sql", {"sql": 'SELECT * FROM "81a7b022-f8fc-4da5-80e4-b160058ca207"'}, 409, "Validation Error"),
     ],
 )
 def test_errors_have_ckans_shape(portal: boston311.Portal, name: str, parameters: dict[str, str], status: int, kind: str) -> None:

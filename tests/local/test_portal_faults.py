@@ -12,6 +12,7 @@ from moto import mock_aws
 from portal_calls import PACKAGE_ID, action, control, get, package
 
 from ingestion.boston311 import client, operations
+from ingestion.boston311.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.model import Discover, Fetch
 from local.sources import boston311
@@ -233,7 +234,7 @@ def test_the_ingestion_lives_through_what_passes_and_refuses_what_stays(
         s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
         s3.create_bucket(Bucket="bronze")
         bronze = Bronze(s3=s3, bucket="bronze", source="boston311")
-        patient = client.Backoff(attempts=3, sleep=lambda _: None)
+        patient = Backoff(attempts=3, sleep=lambda _: None)
         reader = client.Portal(url=portal.url, package_id=PACKAGE_ID, backoff=patient)
         found = operations.discover(Discover(op="discover", run_id="r"), portal=reader, bronze=bronze)
         event = Fetch(op="fetch", run_id="r", origin=found.origin, resource=found.resources[0])
