@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from local.sources.boston311 import parts
 from local.sources.boston311.cases import MAX_ROWS
+from local.sources.boston311.editions import Edition
 from local.sources.boston311.faults import API, BodyFault, Fault
 from local.sources.boston311.parts import YEARS, Part
-from local.sources.boston311.vintages import NEW_SYSTEM, NEW_SYSTEM_COMPACT
+from local.sources.boston311.vintages import LEGACY, NEW_SYSTEM, NEW_SYSTEM_COMPACT
 
 DEFAULT_SEED, DEFAULT_ROWS = 7, 20_000
 _NEW_SYSTEMS = {"none": None, "28 columns": NEW_SYSTEM, "26 columns": NEW_SYSTEM_COMPACT}
@@ -45,24 +46,11 @@ class _Served(_Choice):
                 raise ChoiceError(f"{fault.kind} is a fault of a resource's body, the API has none")
 
 
-class Edition(BaseModel):
-    """A newer version of a simulated resource: `changed` rows differ, `vanished` ones are gone, `added` ones are new.
-
-    Nine in ten that change were open and are closed; of the others half have another address.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    resource: str
-    changed: Annotated[int, Field(ge=0)] = 0
-    vanished: Annotated[int, Field(ge=0)] = 0
-    added: Annotated[int, Field(ge=0)] = 0
-
-
 class Simulated(_Served):
     """Invented requests: `rows` in all, spread evenly over one resource for each of `years` and one for the new system.
 
     editions: newer versions in the order of their upload; to publish another one, name it behind those that were published.
+    vintages: by year, where a year is to be published in another vintage than it was.
     """
 
     origin: Literal["simulated"] = "simulated"
@@ -70,6 +58,7 @@ class Simulated(_Served):
     rows: Annotated[int, Field(ge=1)] = DEFAULT_ROWS
     years: Annotated[tuple[Annotated[int, Field(ge=YEARS[0], le=YEARS[-1])], ...], Field(min_length=1)] = tuple(YEARS)
     new_system: Literal["none", "28 columns", "26 columns"] = "28 columns"
+    vintages: dict[str, Literal["A", "B", "C", "C shifted"]] = {}
     editions: tuple[Edition, ...] = ()
 
     @field_validator("years")
@@ -80,7 +69,8 @@ class Simulated(_Served):
         return tuple(sorted(years))
 
     def parts(self) -> list[Part]:
-        return parts.parts(rows=self.rows, years=self.years, new_system=_NEW_SYSTEMS[self.new_system])
+        other = {year: LEGACY[name] for year, name in self.vintages.items()}
+        return parts.parts(rows=self.rows, years=self.years, new_system=_NEW_SYSTEMS[self.new_system], other=other)
 
     def editions_of(self, key: str) -> tuple[Edition, ...]:
         return tuple(edition for edition in self.editions if edition.resource == key)
@@ -90,6 +80,8 @@ class Simulated(_Served):
         if max(part.rows for part in found.values()) + sum(edition.added for edition in self.editions) > MAX_ROWS:
             raise ChoiceError(f"{self.rows} rows over {len(found)} resources: at most {MAX_ROWS} each; name more years")
         self._check_names(set(found))
+        for year in self.vintages.keys() - set(map(str, self.years)):
+            raise ChoiceError(f"a vintage of {year!r}, which is not served; there are {', '.join(map(str, self.years))}")
         for key in {edition.resource for edition in self.editions}:
             if key not in found:
                 raise ChoiceError(f"an edition of {key!r}, which is not served; there are {', '.join(found)}")

@@ -15,7 +15,7 @@ def write_history(folder: Path, rows: int, seed: int) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for part in parts(rows=rows, years=YEARS, new_system=NEW_SYSTEM):
+    for part in parts(rows=rows, years=YEARS, new_system=NEW_SYSTEM, other={}):
         path = folder / f"{part.key}.csv"
         with path.open("wb") as stream:
             stream.writelines(part.blocks(seed))

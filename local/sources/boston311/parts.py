@@ -1,6 +1,6 @@
 """What stands in each resource of the simulated package: its vintage, its period, and the cases that another one holds too."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from local.sources.boston311 import vintages
@@ -52,8 +52,11 @@ class Part:
         return len(revisable(seed=seed, period=self.period, rows=self.rows, kept=self.kept))
 
 
-def parts(*, rows: int, years: Sequence[int], new_system: Vintage | None) -> list[Part]:
-    """`rows` in all, spread evenly over the years and the new system; repeated cases count where they stand."""
+def parts(*, rows: int, years: Sequence[int], new_system: Vintage | None, other: Mapping[str, Vintage]) -> list[Part]:
+    """`rows` in all, spread evenly over the years and the new system; repeated cases count where they stand.
+
+    other: by year, the vintage instead of the one in which the city has published it.
+    """
     keys = [*map(str, sorted(years)), *([NEW] if new_system else [])]
     share, rest = divmod(rows, len(keys))
     counts = {key: share + (index < rest) for index, key in enumerate(keys)}
@@ -66,7 +69,7 @@ def parts(*, rows: int, years: Sequence[int], new_system: Vintage | None) -> lis
         before = found[-1] if found and found[-1].key == str(year - 1) else None
         repeated = int(count * REPEATED) if before else 0
         kept = int(counts.get(str(year + 1), 0) * REPEATED)
-        found.append(Part(key, vintage_of(year), legacy_year(year), count - repeated, kept, repeated, before))
+        found.append(Part(key, other.get(key) or vintage_of(year), legacy_year(year), count - repeated, kept, repeated, before))
     return found
 
 

@@ -92,6 +92,9 @@ NEW_SYSTEM_COMPACT = Vintage(
 )
 
 
+LEGACY = {vintage.name: vintage for vintage in (VINTAGE_A, VINTAGE_B, VINTAGE_C, VINTAGE_C_SHIFTED)}
+
+
 def vintage_of(year: int) -> Vintage:
     """The vintage in which the year's file is published."""
     if year == 2015:
