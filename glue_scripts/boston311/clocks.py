@@ -74,8 +74,8 @@ def decide(tally: Tally, settings: Settings) -> Decision:
     seen = tally.evidence
     boston, shifted = (seen[f"due_{clock}"] + seen[f"text_{clock}"] for clock in (BOSTON, SHIFTED))
     shown = (
-        f"{seen['due_boston']:,} deadlines and {seen['text_boston']:,} closing texts fit it as it stands, "
-        f"{seen['due_shifted']:,} and {seen['text_shifted']:,} when moved back"
+        f"deadlines that fit as they stand {seen['due_boston']:,}, moved back {seen['due_shifted']:,}; "
+        f"closing texts {seen['text_boston']:,}, {seen['text_shifted']:,}"
     )
     if boston + shifted == 0:
         if settings.legacy_clock == "evidence":

@@ -19,6 +19,7 @@ from lake.spark.ledger import Batch
 from lake.spark.publish import DeltaTable, commit
 
 BATCH, TABLE, SUPERSEDED = "batch", "table", "superseded"  # where a row is found: `_from`
+BROADCAST_ROWS = 500_000  # of three narrow columns: some 50 MB on every executor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class _Publishing:
     def run(self, report: Report, metadata: dict[str, Any]) -> Report:
         held = self._held()
         found = self._keep(self._found())
+        totals = self._totals(found)
         everything = self.rows.publishers is None or held.isEmpty()
         if everything:
             untouched: dict[str, int] = {}
@@ -86,13 +88,13 @@ class _Publishing:
             self._moves(placed.where("_place > 1"), before.where(F.col("_from") == SUPERSEDED), [*self._key, self.to.publisher])
         )
         won, lost = self._tally(winners, self.to.table), self._tally(losers, self.to.superseded)
-        accounts = self._accounts(found, won, lost, untouched)
+        account, other = self._accounts(totals, won, lost, untouched)
+        version = self._commit(self.to.superseded, losers, lost, totals=totals, metadata=metadata)
+        other = replace(other, version=version)
+        metadata = {**metadata, "report": replace(report, tables=(account, other)).to_json()}
         excluded = self._excluded(found, winners, losers) if everything else None
-        self._commit(self.to.superseded, losers, lost, found=found, excluded=None, metadata=metadata)
-        accounts = (accounts[0], replace(accounts[1], version=self.to.superseded.version()))
-        metadata = {**metadata, "report": replace(report, tables=accounts).to_json()}
-        self._commit(self.to.table, winners, won, found=found, excluded=excluded, metadata=metadata)
-        return replace(report, tables=(replace(accounts[0], version=self.to.table.version()), accounts[1]))
+        version = self._commit(self.to.table, winners, won, totals=totals, excluded=excluded, metadata=metadata)
+        return replace(report, tables=(replace(account, version=version), other))
 
     @property
     def _key(self) -> list[str]:
@@ -132,6 +134,10 @@ class _Publishing:
         place = F.row_number().over(Window.partitionBy(*self._key, self.to.publisher).orderBy(F.desc("_rank")))
         return different.withColumn("_best", place == 1)
 
+    def _totals(self, found: DataFrame) -> "_Totals":
+        row = found.agg(F.sum("_copies").alias("read"), F.count("*").alias("different"), F.count_if("_best").alias("best")).first()
+        return _Totals(read=row["read"] or 0, different=row["different"], best=row["best"])
+
     def _touched(self, best: DataFrame, held: DataFrame) -> tuple[dict[str, int], DataFrame, DataFrame]:
         """Where a publisher's row of a key came, changed or went, all rows of the key are ranked anew; nothing else is looked at.
 
@@ -143,14 +149,15 @@ class _Publishing:
         compared = self._keep(best.select(*on, "row_hash").join(old, on, "full"))
         differs = ~F.col("row_hash").eqNullSafe(F.col("_old"))
         keys = self._keep(compared.where(differs).select(*self._key).distinct())
-        bounds = keys.agg(*[f(name) for name in self._key for f in (F.min, F.max)]).first()
+        bounds = keys.agg(F.count("*"), *[f(name) for name in self._key for f in (F.min, F.max)]).first()
+        keys = _few(keys, bounds[0])
         near = held
         for n, name in enumerate(self._key):  # literals, by which Delta skips files
-            near = near.where(F.col(name).between(F.lit(bounds[2 * n]), F.lit(bounds[2 * n + 1])))
-        before = near.join(F.broadcast(keys), self._key, "left_semi")
-        elsewhere = compared.where("row_hash IS NOT NULL").join(F.broadcast(keys), self._key, "left_anti")
+            near = near.where(F.col(name).between(F.lit(bounds[2 * n + 1]), F.lit(bounds[2 * n + 2])))
+        before = near.join(keys, self._key, "left_semi")
+        elsewhere = compared.where("row_hash IS NOT NULL").join(keys, self._key, "left_anti")
         untouched = {row["_held"]: row["count"] for row in elsewhere.groupBy("_held").count().collect()}
-        ranked = best.join(F.broadcast(keys), self._key, "left_semi").unionByName(before.where(~own))
+        ranked = best.join(keys, self._key, "left_semi").unionByName(before.where(~own))
         return untouched, ranked, before
 
     def _moves(self, now: DataFrame, before: DataFrame, on: list[str]) -> DataFrame:
@@ -181,10 +188,9 @@ class _Publishing:
             counts[place] = counts.get(place, 0) + row["count"]
         return _Tally(counts=counts, touched=touched)
 
-    def _accounts(self, found: DataFrame, won: "_Tally", lost: "_Tally", untouched: dict[str, int]) -> tuple[Account, Account]:
+    def _accounts(self, totals: "_Totals", won: "_Tally", lost: "_Tally", untouched: dict[str, int]) -> tuple[Account, Account]:
         """A row that returns from the superseded table is read once more: no row of the batch was written in its place."""
-        rows = found.agg(F.sum("_copies").alias("all"), F.count_if("_best").alias("best")).first()
-        repeated = (rows["all"] or 0) - rows["best"]
+        repeated = totals.read - totals.best
         table = Account(
             table=self.to.table.contract.name,
             read=self.rows.read + won.of(("insert", "update"), (TABLE, SUPERSEDED)),
@@ -216,16 +222,18 @@ class _Publishing:
         moves: DataFrame,
         tally: "_Tally",
         *,
-        found: DataFrame,
-        excluded: DataFrame | None,
+        totals: "_Totals",
+        excluded: DataFrame | None = None,
         metadata: dict[str, Any],
-    ) -> None:
-        if table.commit_of(self.batch.number) is not None or not tally.changes():
-            return
+    ) -> int:
+        """The table's version afterwards."""
+        if not tally.changes():
+            return self.batch.tables[table.contract.name]
         written = moves.where("_action IN ('insert', 'update')")
         parts = []
-        if tally.of(("insert", "update"), (BATCH,)):
-            parts.append(self._of_batch(written.where(F.col("_from") == BATCH), found=found, excluded=excluded))
+        count = tally.of(("insert", "update"), (BATCH,))
+        if count:
+            parts.append(self._of_batch(written.where(F.col("_from") == BATCH), count, totals=totals, excluded=excluded))
         for source, place in ((self.to.table, TABLE), (self.to.superseded, SUPERSEDED)):
             if tally.of(("insert", "update"), (place,)):
                 rows = source.read(version=self.batch.tables[source.contract.name])
@@ -234,17 +242,34 @@ class _Publishing:
         names = [column.name for column in table.contract.columns]
         parts = [part.select(*names, F.lit("upsert").alias("_action")) for part in parts]
         if tally.of(("delete",), None):
-            parts.append(moves.where("_action = 'delete'").select(*table.contract.key, "_action"))
-        changes = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+            rest = [F.lit(None).cast(c.type).alias(c.name) for c in table.contract.columns if c.name not in table.contract.key]
+            parts.append(moves.where("_action = 'delete'").select(*table.contract.key, "_action", *rest))
+        changes = reduce(DataFrame.unionByName, parts)
         commit(table, changes, touched=tally.touched, batch=self.batch.number, metadata=metadata)
+        return table.version()
 
-    def _of_batch(self, written: DataFrame, *, found: DataFrame, excluded: DataFrame | None) -> DataFrame:
-        rows = self.rows.wide()
-        if excluded is None:
-            rows = rows.join(F.broadcast(written.select(*self._id)), self._id, "left_semi")
-        elif not excluded.isEmpty():
-            rows = rows.join(F.broadcast(excluded), self._id, "left_anti")
-        return rows if found.where("_copies > 1").isEmpty() else rows.dropDuplicates(self._id)
+    def _of_batch(self, written: DataFrame, count: int, *, totals: "_Totals", excluded: DataFrame | None) -> DataFrame:
+        """The wide rows of `written`, picked by these or, where that is the shorter list, by those that are not written."""
+        rows, others = self.rows.wide(), totals.different - count
+        if excluded is None or others > count:
+            rows = rows.join(_few(written.select(*self._id), count), self._id, "left_semi")
+        elif others:
+            rows = rows.join(_few(excluded, others), self._id, "left_anti")
+        return rows if totals.read == totals.different else rows.dropDuplicates(self._id)
+
+
+def _few(frame: DataFrame, count: int) -> DataFrame:
+    """`frame` as the small side of a join, if it is."""
+    return F.broadcast(frame) if count <= BROADCAST_ROWS else frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Totals:
+    """Of a batch: rows, rows that differ from each other in anything, and of these the best of each publisher and key."""
+
+    read: int
+    different: int
+    best: int
 
 
 @dataclass(frozen=True, kw_only=True)

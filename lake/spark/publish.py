@@ -13,9 +13,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from lake.contracts import Contract
 from lake.spark.account import Account
+from lake.spark.progress import told
 
 HISTORY = 200  # commits looked through for a batch; a batch is redone by the next run, a few maintenance commits later at most
 
@@ -128,7 +130,14 @@ def commit(table: DeltaTable, changes: DataFrame, *, touched: list[dict[str, Any
     """One commit of `changes`: the contract's columns, and `_action`, of which "delete" removes the row of that key and any other
     inserts or replaces it. touched: partitions that hold rows to replace or remove; none: nothing is looked up, all are new."""
     if touched:
-        _merge(table, changes, touched=touched, batch=batch, metadata=json.dumps(metadata))
+        changes = changes.persist(StorageLevel.MEMORY_AND_DISK)  # a MERGE reads its source twice
+        try:
+            with told(f"{table.contract.name}: rows to merge fetched"):
+                changes.count()
+            with told(f"{table.contract.name}: merged"):
+                _merge(table, changes, touched=touched, batch=batch, metadata=json.dumps(metadata))
+        finally:
+            changes.unpersist()
     else:
         rows = changes.select(*[c.name for c in table.contract.columns])
         append(table.uri, rows, table=table.contract.name, batch=batch, metadata=json.dumps(metadata))
@@ -173,6 +182,7 @@ def _merge(table: DeltaTable, changes: DataFrame, *, touched: list[dict[str, Any
         on.append(f"t.`{partition}` IN ({values})")
     changes.createOrReplaceTempView("changes")
     settings = {
+        "spark.databricks.delta.merge.materializeSource": "none",  # it is kept already, and reads what is pinned
         "spark.databricks.delta.write.txnAppId": contract.name,
         "spark.databricks.delta.write.txnVersion": str(batch),
         "spark.databricks.delta.commitInfo.userMetadata": metadata,

@@ -26,6 +26,7 @@ from lake.spark.account import Report, RunParts
 from lake.spark.columns import row_hash
 from lake.spark.ledger import Batch, Input, Ledger, Refusal
 from lake.spark.objects import Pinned
+from lake.spark.progress import told
 from lake.spark.publications import Publications, Rows
 from lake.spark.publish import DeltaTable, append
 from lake.spark.replay import replayed
@@ -116,7 +117,7 @@ class SilverRun:
         ledger = Ledger(self.s3, bucket=split_uri(self.arguments.silver)[0], prefix=ledger_prefix(self.arguments.source))
         unfinished = ledger.unfinished()
         if unfinished is not None:
-            self._work(ledger, unfinished)
+            self._work(ledger, unfinished, committed=self._publications.table.commit_of(unfinished.number))
         if self.arguments.accept is not None:
             released = ledger.refused_by(self.arguments.accept)
             if released:
@@ -160,9 +161,8 @@ class SilverRun:
         run_id = self.arguments.run_id
         self._work(ledger, ledger.plan(inputs, run_id=run_id, accepts=accepts, replays=replays, tables=versions))
 
-    def _work(self, ledger: Ledger, batch: Batch) -> None:
-        print(f"batch {batch.number}: {len(batch.inputs)} inputs", flush=True)
-        committed = self._publications.table.commit_of(batch.number)
+    def _work(self, ledger: Ledger, batch: Batch, *, committed: dict[str, Any] | None = None) -> None:
+        """committed: metadata of the table's commit of this batch, if a run that was killed made it."""
         if committed is not None:
             report = Report.from_json(committed["report"])
             refused = [Refusal(**{**r, "item": Input(**r["item"])}) for r in committed["refused"]]
@@ -178,7 +178,8 @@ class SilverRun:
             pinned = self._pinned()
             survey = self._survey(readable, pinned).persist(StorageLevel.MEMORY_AND_DISK)
             try:
-                found = tallies(survey, self.source.evidence) if readable else {}
+                with told(f"batch {batch.number}: {len(readable)} inputs surveyed"):
+                    found = tallies(survey, self.source.evidence) if readable else {}
                 if pinned.unmoved():
                     return self._publish(batch, unread, found, survey, pinned)
             finally:
@@ -229,7 +230,8 @@ class SilverRun:
             wide=lambda: self._finished(self._judged(kept, pinned), choices),
         )
         metadata = {"batch": batch.number, "run_id": self.arguments.run_id, "refused": [asdict(r) for r in refused]}
-        return self._publications.publish(rows, batch=batch, report=report, metadata=metadata), refused
+        with told(f"batch {batch.number}: {rows.read:,} rows published"):
+            return self._publications.publish(rows, batch=batch, report=report, metadata=metadata), refused
 
     def _quarantine(self, items: dict[int, Input], pinned: Pinned, batch: Batch) -> None:
         bad = quarantine_rows(self._judged(items, pinned).where("_rule IS NOT NULL"), batch=batch.number)

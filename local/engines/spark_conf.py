@@ -47,7 +47,8 @@ def defaults(endpoint: str, directory: Path) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         # 200 partitions are for clusters: on two cores each costs a task and a file.
         "spark.sql.shuffle.partitions": str(2 * CORES),
-        "spark.databricks.delta.snapshotPartitions": "2",
+        # Adaptive execution makes a job of its own of every stage: a third more CPU for small runs, and nothing to adapt to here.
+        "spark.sql.adaptive.enabled": "false",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "spark.hadoop.fs.AbstractFileSystem.s3.impl": "org.apache.hadoop.fs.s3a.S3A",
         "spark.hadoop.fs.s3a.endpoint": endpoint,

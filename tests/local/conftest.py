@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,13 +140,17 @@ class Buckets:
     gold: str
 
 
-@pytest.fixture
-def buckets(s3: Any) -> Buckets:
+def make_buckets(s3: Any) -> Buckets:
     made = {layer: f"{layer}-{uuid4().hex[:12]}" for layer in ("bronze", "silver", "gold")}
     for bucket in made.values():
         s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=made["bronze"], VersioningConfiguration={"Status": "Enabled"})
     return Buckets(**{layer: f"s3://{bucket}" for layer, bucket in made.items()})
+
+
+@pytest.fixture
+def buckets(s3: Any) -> Buckets:
+    return make_buckets(s3)
 
 
 @pytest.fixture(scope="session")
@@ -178,3 +182,16 @@ def spark(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             session.stop()
         finally:
             machine.end()
+
+
+@pytest.fixture(scope="session")
+def new_lake(spark: Any, s3: Any, contracts: dict[str, Contract]) -> Callable[[], Any]:
+    """Makes empty silver_lake.Lake s."""
+    from silver_lake import Lake
+
+    return lambda: Lake(spark=spark, s3=s3, buckets=make_buckets(s3), contracts=contracts)
+
+
+@pytest.fixture
+def lake(new_lake: Callable[[], Any]) -> Any:
+    return new_lake()

@@ -7,14 +7,17 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+from glue_scripts.boston311.clocks import Settings
+from glue_scripts.boston311_silver import Boston311
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.model import Manifest
+from lake.contracts import Contract
 from local.sources.boston311.vintages import VINTAGE_B
 
 HEADER = VINTAGE_B.header.split(",")
 PLAIN = {
     "open_dt": "2011-07-01 10:00:00",
-    "target_dt": "2011-07-03 10:00:00",
+    "target_dt": "2011-07-03 08:30:00",  # the city's hour, by which a file's clock is known,
     "closed_dt": "2011-07-02 10:00:00",
     "ontime": "ONTIME",
     "case_status": "Closed",
@@ -26,6 +29,14 @@ PLAIN = {
 }
 
 Request = dict[str, str]
+
+
+def source(contracts: dict[str, Contract], settings: Settings | None = None) -> Boston311:
+    return Boston311(
+        contract=contracts["silver.service_requests"],
+        superseded=contracts["silver.service_requests_superseded"],
+        settings=settings or Settings(),
+    )
 
 
 def request(case_id: str, **fields: str) -> Request:
@@ -49,31 +60,30 @@ def text(requests: Iterable[Request], *, header: list[str] = HEADER) -> str:
     return out.getvalue()
 
 
-def put(
-    s3: Any, bucket: str, resource: str, requests: Iterable[Request], *, fetched_at: str, header: list[str] = HEADER
-) -> tuple[str, str]:
+def put_text(s3: Any, bucket: str, resource: str, csv_text: str, *, fetched_at: str, header: list[str]) -> tuple[str, str]:
     """Puts a resource into bronze as the ingestion does: data, then manifest. Returns (key, version) of the data."""
-    body = text(requests, header=header).encode()
-    bronze = Bronze(s3=s3, bucket=bucket, source="boston311")
-    packed = gzip.compress(body)
+    body = csv_text.encode()
     digest = hashlib.sha256(body).hexdigest()
-    stored = bronze.put_data(resource_id=resource, sha256=digest, body=io.BytesIO(packed), size=len(packed))
-    bronze.put_manifest(
-        Manifest(
-            source="boston311",
-            origin="files",
-            run_id="ingestion",
-            resource_id=resource,
-            resource_name=resource,
-            url=f"http://127.0.0.1/{resource}",
-            last_modified=None,
-            etag=None,
-            sha256=digest,
-            bytes=len(body),
-            header=header,
-            fetched_at=fetched_at,
-            object=stored,
-        )
+    bronze = Bronze(s3=s3, bucket=bucket, source="boston311")
+    upload = bronze.upload(resource_id=resource, run_id=digest[:16])
+    upload.write(gzip.compress(body))
+    stored = upload.complete()
+    manifest = Manifest(
+        source="boston311",
+        origin="files",
+        run_id="ingestion",
+        resource_id=resource,
+        resource_name=resource,
+        url=f"http://127.0.0.1/{resource}",
+        last_modified=None,
+        etag=None,
+        sha256=digest,
+        content_hash=digest,
+        bytes=len(body),
+        header=header,
+        fetched_at=fetched_at,
+        object=stored,
     )
+    bronze.put_manifest(manifest)
     assert stored.version_id is not None
     return stored.key, stored.version_id
