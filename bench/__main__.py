@@ -21,3 +21,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    print("\n".join(ingestion_memory()))

@@ -3,6 +3,7 @@
 Tests share one lake and come in any order: each works on a year of its own and leaves nothing undone.
 """
 
+import base64
 import contextlib
 import csv
 import io
@@ -15,20 +16,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
+import requests
 from conftest import ACCOUNT, Laptop
 
+from ingestion.boston311.transfer import MARGIN_SECONDS
 from lake.contracts import Contract
-from lake.names import ledger_prefix
+from lake.jobs import source_tables
+from lake.names import WORKGROUP_LAYERS, Workgroup, ledger_prefix
 from local import process
 from local.children import identity
 from local.sources.boston311.vintages import VINTAGE_B, csv_blocks
 
 SILVER, GOLD = "silver.service_requests", "gold.case_delays"
+TABLES = source_tables("boston311")
 COUNTS = ("read", "written", "unchanged", "superseded", "quarantined", "withdrawn")
 BOSTON = ZoneInfo("America/New_York")
 OPENED, TARGET, CLOSED = 1, 2, 3
@@ -77,11 +83,11 @@ class Line:
     laptop: Laptop
     folder: Path
 
-    def write(self, year: int, requests: list[Fields]) -> str:
+    def write(self, year: int, requests: list[Fields], header: str = VINTAGE_B.header) -> str:
         """Puts a resource into the portal's folder; its id."""
         name = f"{year}.csv"
         with (self.folder / name).open("w", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([VINTAGE_B.header.split(","), *requests])
+            csv.writer(stream, lineterminator="\n").writerows([header.split(","), *requests])
         return name
 
     @property
@@ -103,6 +109,10 @@ class Line:
         )
         assert len(rows) == len({row["case_id"] for row in rows})
         assert {row["case_id"]: row["delay_days"] for row in rows} == pytest.approx(delays(requests), rel=1e-12)
+
+    def tables(self) -> dict[str, list[str]]:
+        """Every row of every table, as sorted JSON."""
+        return {t: sorted(json.dumps(row) for row in self.laptop.query(f"SELECT * FROM {t}")) for t in TABLES}
 
     def executions(self) -> set[str]:
         machine = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:{self.laptop.names.machine('boston311')}"
@@ -140,9 +150,16 @@ def line(deployed: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Line:
     requests = simulated(BASE_YEAR)
     made.write(BASE_YEAR, requests)
     report = made.run()
-    assert set(report) >= {"source", "run_id", "outcome", "seconds", "refused", "tables"}
+    assert set(report) == {"source", "run_id", "outcome", "seconds", "error", "refused", "decisions", "tables"}
     assert (report["source"], report["outcome"], report["refused"]) == ("boston311", "succeeded", [])
+    assert tuple(row["table"] for row in report["tables"]) == TABLES
     assert all(set(row) == {"table", "version", *COUNTS} for row in report["tables"])
+    ((decided, why),) = [(decision["object"], decision["decision"]) for decision in report["decisions"]]
+    assert decided == f"{BASE_YEAR}.csv"
+    assert why.startswith("Boston's wall clock: deadlines that fit as they stand ")
+    for table in TABLES[-2:]:
+        counts = account(report, table)
+        assert counts["read"] == counts["written"] > 0
     assert account(report) == {"read": ROWS, "written": ROWS}
     late = len(delays(requests))
     assert account(report, GOLD) == {"read": late, "written": late}
@@ -152,12 +169,65 @@ def line(deployed: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 def test_a_second_run_with_nothing_new_writes_nothing(line: Line) -> None:
     one, two = line.run(), line.run()
-    assert account(two) == account(two, GOLD) == {}
+    assert [account(two, table) for table in TABLES] == [{}] * len(TABLES)
     assert versions(one) == versions(two)
 
 
+def test_a_replay_gives_the_same_tables(line: Line) -> None:
+    before = line.tables()
+    report = line.laptop.json("replay", "boston311")
+    for table in TABLES:
+        counts = account(report, table)
+        assert set(counts) <= {"read", "unchanged", "superseded"}, table
+        assert counts.get("unchanged", 0) == len(before[table]), table
+    assert line.tables() == before
+
+
+def test_a_resource_that_is_published_no_more_is_told_and_withdraws_nothing(line: Line) -> None:
+    requests = simulated(2020)
+    path = line.folder / line.write(2020, requests)
+    line.run()
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        report = line.run()
+    finally:
+        aside.rename(path)
+    assert {"object": "2020.csv", "decision": "no longer in the package; its rows stay"} in report["decisions"]
+    assert account(report) == {}
+    line.holds(2020, requests)
+
+
+@pytest.fixture
+def short_lived(line: Line) -> Iterator[None]:
+    """The ingestion Lambda has 5 s for a download, beside the margin that it keeps."""
+    client, name = line.laptop.client("lambda"), line.laptop.names.function("boston311", "ingest")
+    before = client.get_function_configuration(FunctionName=name)["Timeout"]
+    client.update_function_configuration(FunctionName=name, Timeout=int(MARGIN_SECONDS) + 5)
+    yield
+    client.update_function_configuration(FunctionName=name, Timeout=before)
+
+
+def test_a_download_longer_than_the_lambdas_life_goes_on_in_the_next_invocation(line: Line, short_lived: None) -> None:
+    """80 MB at 10 MB a second: the machine asks the Lambda again with its own answer until the resource is whole."""
+    requests_ = simulated(2021)
+    random = Random(5)
+    # The nameless column, which silver ignores, holds text that hardly compresses: a part is full every few seconds.
+    ballast = [[base64.b64encode(random.randbytes(500_000)).decode(), *fields] for fields in requests_]
+    line.write(2021, ballast, header=f",{VINTAGE_B.header}")
+    slow = {"on": "2021.csv", "kind": "slow", "bytes_per_second": 10_000_000}
+    wish = {"origin": "files", "directory": str(line.folder), "faults": [slow]}
+    requests.put(f"http://127.0.0.1:{line.laptop.ports[1]}/_control", json=wish, timeout=60).raise_for_status()
+    report = line.laptop.json("run", "boston311")
+    said = line.laptop.lake("logs", report["run_id"], "--step", "ingest").stdout
+    assert said.count("START RequestId") > 2, "one to discover, one to fetch this resource alone"
+    assert account(report) == {"read": ROWS, "written": ROWS}
+    line.holds(2021, requests_)
+    line.write(2021, requests_)
+    assert account(line.run()) == {"read": ROWS, "unchanged": ROWS}
+
+
 def test_exactly_the_changed_rows_are_written_and_what_is_bad_is_refused_by_name(line: Line) -> None:
-    """A resource with three changed rows, one that is no CSV, and one with too many rows that cannot be read."""
+    """A resource with three changed rows, one that is no CSV, one cut off, and one with too many rows that cannot be read."""
     requests = simulated(2013)
     line.write(2013, requests)
     spoilt = [
@@ -166,11 +236,16 @@ def test_exactly_the_changed_rows_are_written_and_what_is_bad_is_refused_by_name
     line.write(2014, spoilt)
     page = line.folder / "page.csv"
     page.write_text("<!DOCTYPE html><html>blocked</html>")
+    cut = line.folder / "cut.csv"
+    lines = (line.folder / "2014.csv").read_text().splitlines(keepends=True)
+    cut.write_text("".join([*lines[:51], lines[51][:30]]))
     first = line.run()
     page.unlink()
+    cut.unlink()
     assert account(first) == {"read": ROWS, "written": ROWS}
     refused = {entry["object"]: entry["rule"] for entry in first["refused"]}
-    assert refused.pop("page.csv") == "block_page"
+    assert refused.pop("page.csv").startswith("block_page: the body is a page for people, not a CSV")
+    assert refused.pop("cut.csv").startswith("truncated_body: its last line (52) has 2 of 29 fields")
     ((key, rule),) = refused.items()
     assert key.startswith("boston311/resources/2014.csv/")
     assert rule == f"opened_at_unreadable: 6 of {ROWS} rows broke a rule, the contract allows 1.00%"
@@ -310,6 +385,16 @@ def test_analysts_see_gold_and_not_silver(line: Line) -> None:
     assert line.laptop.lake("query", f"SELECT count(*) FROM {GOLD}", "--workgroup", "analysts").stdout
     refused = line.laptop.lake("query", f"SELECT count(*) FROM {SILVER}", "--workgroup", "analysts", code=1)
     assert "AccessDenied" in refused.stderr
+
+
+@pytest.mark.parametrize("group", WORKGROUP_LAYERS)
+def test_everybody_gets_answers_to_the_questions_kept_for_them(line: Line, group: Workgroup) -> None:
+    athena = line.laptop.client("athena")
+    kept = athena.list_named_queries(WorkGroup=line.laptop.names.workgroup(group))["NamedQueryIds"]
+    queries = [athena.get_named_query(NamedQueryId=query)["NamedQuery"] for query in kept]
+    assert queries
+    for query in queries:
+        assert line.laptop.lake("query", query["QueryString"], "--workgroup", group).stdout, query["Name"]
 
 
 @pytest.fixture
