@@ -13,7 +13,8 @@ from ingestion.boston311.operations import discover, fetch
 from ingestion.boston311.transfer import MARGIN_SECONDS
 from lake import aws
 
-logging.getLogger().setLevel(logging.INFO)
+logging.basicConfig()  # for a runtime that brings no handler of its own; Lambda's does, and this changes nothing
+logging.getLogger("ingestion").setLevel(logging.INFO)
 
 
 @lru_cache(maxsize=1)

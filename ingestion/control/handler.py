@@ -13,7 +13,8 @@ from ingestion.control.model import Begin, Environment, Finish, parse_event
 from lake import aws
 
 log = logging.getLogger(__name__)
-logging.getLogger().setLevel(logging.INFO)
+logging.basicConfig()  # for a runtime that brings no handler of its own; Lambda's does, and this changes nothing
+logging.getLogger("ingestion").setLevel(logging.INFO)
 
 
 @lru_cache(maxsize=1)
