@@ -105,7 +105,7 @@ class Portal:
             response = self._session.get(url, timeout=TIMEOUT, stream=True, **options)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise PortalUnavailable(f"no answer from {urlsplit(url).netloc}: {type(error).__name__}") from error
-        except requests.RequestException as error:  # too many redirects, an address that is none
+        except (requests.RequestException, ValueError) as error:  # too many redirects, an address that is none
             raise PortalRejected(f"{url}: {error}", status=0) from error
         with response:
             _check_status(response, accepted)

@@ -102,6 +102,14 @@ def test_a_redirect_to_port_443_is_followed_without_it_and_the_condition_travels
     assert final.headers["User-Agent"].startswith("tributary/")
 
 
+@responses.activate
+@pytest.mark.parametrize("target", ["http://[bad", "file:///etc/passwd", DATA])
+def test_a_redirect_to_nowhere_holds_up_this_download_alone(portal: Portal, target: str) -> None:
+    responses.get(DATA, status=302, headers={"Location": target})
+    with pytest.raises(PortalRejected), portal.download(DATA):
+        pass
+
+
 @pytest.mark.parametrize(
     ("given_url", "wanted"),
     [

@@ -163,6 +163,12 @@ def letter_by_letter(body: str) -> Records:
     return found
 
 
+@given(body=st.binary(max_size=300), with_header=st.booleans(), cuts=CUTS)
+def test_whatever_comes_is_taken_or_refused_by_name_however_it_is_cut(body: bytes, with_header: bool, cuts: list[int]) -> None:
+    body = b"case_id,text\n" + body if with_header else body
+    assert refusal(cut(body, cuts)) == refusal([body])
+
+
 @given(rows=ROWS, cuts=CUTS, place=st.integers(0, 10_000), quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_a_body_cut_off_anywhere_is_refused_unless_what_came_has_whole_records(
     rows: list[list[str]], cuts: list[int], place: int, quoting: Any
