@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 import requests
 import responses
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingestion.boston311 import client as client_module
@@ -177,6 +177,7 @@ def test_a_no_stays_a_no_when_its_words_break_off(portal: Portal) -> None:
 
 
 @given(st.text(st.characters(max_codepoint=255)) | st.integers().map(str) | st.datetimes().map(format_datetime))
+@example("²")  # a digit to str.isdigit, none to float
 def test_no_retry_after_header_is_misunderstood_into_a_crash_or_a_negative_pause(written: str) -> None:
     seconds = retry_after(written)
     assert seconds is None or seconds >= 0
