@@ -82,6 +82,18 @@ def test_no_other_resource_is_touched_and_what_it_repeats_is_not_either() -> Non
     assert repeated == [row for row in newer if row[0] in numbers]
 
 
+def test_rows_that_cannot_be_read_are_in_every_edition() -> None:
+    rows = 17 * 20_000
+    part = next(part for part in Simulated(rows=rows).parts() if part.key == "2023")
+    every = part.revisable(7)
+    _, older = version("2023", rows=rows)
+    _, newer = version("2023", edition("2023", vanished=every), rows=rows)
+    spoilt = {row for row in older if not row[0] or row[1] in ("", "not recorded") or "-02-30" in row[1]}
+    assert len(spoilt) > 3
+    assert spoilt < set(newer)
+    assert len(newer) == len(older) - every
+
+
 @pytest.mark.parametrize(
     ("wish", "fault"),
     [
