@@ -71,13 +71,20 @@ def _published(name: str, path: Path) -> str:
         texts.append(f"{found} AS {column}")
     times = ", ".join(f"{_time(c)} AS {c}" for c in TIMES)
     shown = f"SELECT * REPLACE ({times}) FROM (SELECT {', '.join(texts)} FROM read_csv('{path}', {options}))"
-    instants = ", ".join(f"timezone('America/New_York', {c}) AS {c}_at" for c in ("opened", "closed"))
+    instants = ", ".join(f"{_instant(c)} AS {c}_at" for c in ("opened", "closed"))
     return f"""(
         SELECT * EXCLUDE (opened, target, closed, street_number) REPLACE ({_cleaned(system)}),
             '{system}' AS system, '{name}' AS resource_name, {instants},
-            timezone('America/New_York', CASE WHEN target < TIMESTAMP '2059-12-31' THEN target END) AS target_at,
+            {_instant("CASE WHEN target < TIMESTAMP '2059-12-31' THEN target END")} AS target_at,
             CASE lower(status_published) WHEN 'closed' THEN 'Closed' ELSE 'Open' END AS status
         FROM ({_unshifted(shown) if system == LEGACY else shown}))"""
+
+
+def _instant(shown: str) -> str:
+    """When Boston's clock showed it; of the doubled hour in autumn the first, where DuckDB takes the second."""
+    second = f"timezone('America/New_York', {shown})"
+    earlier = f"{second} - INTERVAL 1 HOUR"
+    return f"CASE WHEN timezone('America/New_York', {earlier}) = {shown} THEN {earlier} ELSE {second} END"
 
 
 def _unshifted(shown: str) -> str:
@@ -111,7 +118,7 @@ def _cleaned(system: str) -> str:
         "case_id": r"regexp_replace(case_id, '\.0$', '')",
         "on_time": "upper(on_time)",
         "zip": f"coalesce({zip_code}, zip)",
-        "ward": f"coalesce({ward}, ward)",
+        "ward": f"nullif(coalesce({ward}, ward), '00')",
         "precinct": f"CASE WHEN length({digits}) > 2 THEN lpad({digits}, 4, '0') || {letter} "
         f"WHEN {digits} IS NOT NULL THEN {ward} || lpad({digits}, 2, '0') || {letter} ELSE precinct END",
         "police_district": "upper(regexp_replace(police_district, '[ -]', '', 'g'))",

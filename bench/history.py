@@ -48,7 +48,8 @@ def history(full: int = FULL, small: int = SMALL) -> Iterator[str]:
 def _by_duckdb(folder: Path, scratch: Path) -> tuple[float, float]:
     """Seconds for silver, and for gold of it, both from files to Parquet files."""
     files = {path.name: path for path in sorted(folder.glob("*.csv"))}
-    with duckdb.connect(config={"TimeZone": "UTC", "threads": 2}) as connection:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET threads = 2")
 
         def write(query: str, name: str) -> None:
             connection.execute(f"COPY ({query}) TO '{scratch}/{name}.parquet'")

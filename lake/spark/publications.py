@@ -75,7 +75,7 @@ class _Publishing:
         held = self._held()
         found = self._keep(self._found())
         totals = self._totals(found)
-        everything = self.rows.publishers is None or held.isEmpty()
+        everything = self.rows.publishers is None or not any(self.batch.tables.values())  # version 0 is an empty table
         if everything:
             untouched: dict[str, int] = {}
             contenders, before = found.where("_best").select(*self._columns), held

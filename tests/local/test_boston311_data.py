@@ -101,7 +101,8 @@ def real(new_lake: Callable[[], Lake]) -> Lake:
 def answers(real: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with `requests` from the files, `silver` and the gold tables as the lake holds them."""
     copies = tmp_path_factory.mktemp("copies")
-    with duckdb.connect(config={"TimeZone": "UTC"}) as connection:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         files = {str(path.relative_to(DATA)): path for path in DATA.rglob("*.csv")}
         connection.execute(f"CREATE TABLE requests AS {requests(files)}")
         for name in GOLD:

@@ -1,7 +1,7 @@
 """Which row of a case counts, whatever publishes it and in whatever order it comes; and replays, which must find nothing to do."""
 
 from collections.abc import Callable
-from itertools import pairwise, permutations
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -136,13 +136,12 @@ def test_every_order_of_arrival_ends_in_equal_tables(new_lake: Callable[[], Lake
     random = Random(7)
     versions = {resource: random_version(random, resource) for resource in "abc"}
     sums = set()
-    for turn, order in enumerate(permutations("abc")):
+    for batches in (["abc"], ["c", "ab"], ["b", "a", "c"]):
         lake = new_lake()
-        for resource in order:
-            lake.put(resource, *versions[resource])
-            if turn % 2:
-                lake.run()
-        lake.run()
+        for batch in batches:
+            for resource in batch:
+                lake.put(resource, *versions[resource])
+            lake.run()
         sums.add((lake.checksum(TABLE), lake.checksum(SUPERSEDED)))
     assert len(sums) == 1
 
