@@ -265,7 +265,7 @@ def test_exactly_the_changed_rows_are_written_and_what_is_bad_is_refused_by_name
 def test_answers_in_json_have_json_types(line: Line) -> None:
     (row,) = line.laptop.query(
         "SELECT 1 AS i, 2.5 AS d, 1e0 / 2 AS f, true AS b, null AS nothing, opened_at, delay_days, neighborhood "
-        f"FROM {GOLD} ORDER BY case_id LIMIT 1"
+        f"FROM {GOLD} WHERE opened_year = {BASE_YEAR} ORDER BY case_id LIMIT 1"
     )
     assert (row["i"], row["d"], row["f"], row["b"], row["nothing"]) == (1, "2.5", 0.5, True, None)
     assert datetime.fromisoformat(row["opened_at"]).year == BASE_YEAR
