@@ -19,7 +19,8 @@ def text(column: str) -> Column:
 def masked(free_text: Column) -> Column:
     """The text with e-mail addresses and telephone numbers replaced by [email] and [telephone]."""
     no_mail = F.when(free_text.contains("@"), F.regexp_replace(free_text, EMAIL, "[email]")).otherwise(free_text)
-    return F.regexp_replace(no_mail, TELEPHONE, "[telephone]")
+    # Few texts hold such digits, and to look for these alone is several times faster.
+    return F.when(no_mail.rlike(r"[0-9]{3}[ .-][0-9]{4}"), F.regexp_replace(no_mail, TELEPHONE, "[telephone]")).otherwise(no_mail)
 
 
 def wall_clock(written: Column, *, pattern: str) -> Column:
@@ -38,9 +39,8 @@ def instant(shown: Column, *, zone: str) -> Column:
 
 
 def unreadable(readings: Iterable[tuple[str, Column, Column]]) -> Column:
-    """Names of the columns whose text is there but whose value is not, from (column, text, value): array<string>."""
-    names = [F.when(raw.isNotNull() & value.isNull(), F.lit(name)) for name, raw, value in readings]
-    return F.array_compact(F.array(*names))
+    """The first column whose text is there but whose value is not, from (column, text, value); null if all are readable."""
+    return F.coalesce(*[F.when(raw.isNotNull() & value.isNull(), F.lit(name)) for name, raw, value in readings])
 
 
 def row_hash(columns: Iterable[str]) -> Column:

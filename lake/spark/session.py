@@ -14,6 +14,12 @@ SETTINGS = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Delta's default of 50 tasks to read a log is meant for logs of millions of files; ours have thousands.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # What is kept is read a few times within minutes; compressing it took a fifth of a first load.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # A file holds few partitions; without this its rows are sorted by partition, all columns of them, before they are written.
+    "spark.sql.maxConcurrentOutputFileWriters": "32",
+    # The JVM never compiles a method of more bytecode than this; Spark's default lets a wide row's stage be one, run interpreted.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.ui.showConsoleProgress": "false",
     # Delta 3.3 writes a checksum beside each commit and warns, with a page of stack trace, where s3:// is S3A's; nothing reads it.
     "spark.databricks.delta.writeChecksumFile.enabled": "false",

@@ -30,7 +30,7 @@ from lake.spark.progress import told
 from lake.spark.publications import Publications, Rows
 from lake.spark.publish import DeltaTable, append
 from lake.spark.replay import replayed
-from lake.spark.rules import QUARANTINE_COLUMNS, Tally, judged, quarantine_rows, tallies
+from lake.spark.rules import QUARANTINE_COLUMNS, Tally, good, judged, quarantine_rows, tallies
 
 STEP = "silver"
 ATTEMPTS = 3  # an object replaced while it is read makes the batch read again
@@ -217,40 +217,48 @@ class SilverRun:
                 step=STEP, tables=(self._publications.table.zero(), self._publications.superseded.zero())
             ), refused
         quarantined = sum(found[n].bad for n in decisions)
+        facts = self._facts(kept, decisions)
         if quarantined:
-            self._quarantine({n: item for n, item in kept.items() if found[n].bad}, pinned, batch)
-        choices = self.spark.createDataFrame(
-            [(n, decision.choice) for n, decision in decisions.items()], "_input int, _choice string"
-        )
+            self._quarantine(survey.join(facts, "_input"), batch)
         rows = Rows(
             read=sum(found[n].read for n in decisions),
             quarantined=quarantined,
             publishers=None if batch.replays else [self._publisher(item) for item in kept.values()],
-            narrow=self._finished(survey, choices),
-            wide=lambda: self._finished(self._judged(kept, pinned), choices),
+            narrow=self._finished(survey, facts),
+            wide=lambda: self._finished(self._judged(kept, pinned), facts),
         )
         metadata = {"batch": batch.number, "run_id": self.arguments.run_id, "refused": [asdict(r) for r in refused]}
         with told(f"batch {batch.number}: {rows.read:,} rows published"):
             return self._publications.publish(rows, batch=batch, report=report, metadata=metadata), refused
 
-    def _quarantine(self, items: dict[int, Input], pinned: Pinned, batch: Batch) -> None:
-        bad = quarantine_rows(self._judged(items, pinned).where("_rule IS NOT NULL"), batch=batch.number)
+    def _facts(self, kept: dict[int, Input], decisions: dict[int, Decision]) -> DataFrame:
+        """What all rows of an `_input` share: `_choice`, `_object`, `_version` and the columns of Source.about."""
+        rows = [(n, decisions[n].choice, *self.source.data(item), *self.source.about(item).values()) for n, item in kept.items()]
+        names = ", ".join(f"`{name}` string" for name in self.source.about(next(iter(kept.values()))))
+        return F.broadcast(
+            self.spark.createDataFrame(rows, f"_input int, _choice string, _object string, _version string, {names}")
+        )
+
+    def _quarantine(self, rows: DataFrame, batch: Batch) -> None:
+        bad = quarantine_rows(rows.where("_rule IS NOT NULL"), batch=batch.number)
         name = self.source.contract.quarantine
         metadata = json.dumps({"batch": batch.number})
         append(f"{self.arguments.silver}/{name}", bad, table=name, batch=batch.number, metadata=metadata)
 
-    def _finished(self, rows: DataFrame, choices: DataFrame) -> DataFrame:
+    def _finished(self, rows: DataFrame, facts: DataFrame) -> DataFrame:
         """The good rows of inputs that are published, with everything that the contract asks for."""
-        good = rows.where("_rule IS NULL").join(F.broadcast(choices), "_input")
-        return self.source.finish(good).withColumn("row_hash", self._last_hash())
+        about = [name for name in facts.columns if name in rows.columns and name != "_input"]
+        with_facts = good(rows).drop(*about).join(facts, "_input")
+        return self.source.finish(with_facts).withColumn("row_hash", self._last_hash())
 
     def _survey(self, items: dict[int, Input], pinned: Pinned) -> DataFrame:
-        """Of each row `_input`, `_rule` and the few columns from which everything is decided."""
+        """Of each row the few columns from which everything is decided, `_input`, `_rule`, and, if it is bad, `_raw`."""
         contract, source = self.source.contract, self.source
-        needed = dict.fromkeys((*contract.key, source.publisher, *source.late, "_content", "_rule", "_input"))
+        about = self.source.about(next(iter(items.values()))) if items else {}
+        names = dict.fromkeys((*contract.key, source.publisher, *source.late, "_content", "_rule", "_raw", "_input"))
         rows = self._judged(items, pinned)
-        about = [name for name in source.about(next(iter(items.values()))) if name in rows.columns] if items else []
-        return rows.select(*dict.fromkeys((*needed, *about)), *[c for c in rows.columns if c.startswith("_seen_")])
+        seen = [name for name in rows.columns if name.startswith("_seen_")]
+        return rows.select(*[name for name in names if name not in about], *seen)
 
     def _judged(self, items: dict[int, Input], pinned: Pinned) -> DataFrame:
         shapes: dict[Hashable, list[int]] = {}
@@ -266,10 +274,9 @@ class SilverRun:
         about = []
         for path in raw.inputFiles():
             number = uris[unquote(path)]
-            key, version = objects[number]
-            about.append((path, number, key, version, *self.source.about(items[number]).values()))
+            about.append((path, number, *self.source.about(items[number]).values()))
         names = self.source.about(next(iter(items.values())))
-        schema = ", ".join(["_path string, _input int, _object string, _version string", *[f"`{name}` string" for name in names]])
+        schema = ", ".join(["_path string, _input int", *[f"`{name}` string" for name in names]])
         known = F.broadcast(self.spark.createDataFrame(about, schema))
         strings = raw.columns
         raw = raw.withColumn("_path", F.input_file_name()).join(known, "_path").drop("_path")
