@@ -2,7 +2,7 @@
 
 Two Delta tables hold every row of every publisher's newest version: the table itself the row of each key that ranks highest, the
 superseded table all others. So a row whose publisher withdraws it gives way to the next, and the order in which publishers come
-never matters. Everything is decided on narrow rows; wide rows are fetched for what is written.
+never matters. Everything is decided on narrow rows; wide rows are picked for what is written.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ BROADCAST_ROWS = 500_000  # of three narrow columns: some 50 MB on every executo
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """A batch's good rows. narrow: key, publisher, partitions, row_hash and what the rank reads; wide: all columns, read anew.
+    """good: a batch's good rows, all columns of the table; kept, as they are read several times.
 
     publishers: whose rows these are, all of them; None: of everybody, so that whatever else the tables hold is withdrawn, and what
     they hold is not trusted but hashed anew. read, quarantined: rows of the batch, and of these the bad ones.
@@ -33,8 +33,7 @@ class Rows:
     read: int
     quarantined: int
     publishers: list[str] | None
-    narrow: DataFrame
-    wide: Callable[[], DataFrame]
+    good: DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,7 @@ class _Publishing:
 
     def _found(self) -> DataFrame:
         """The different rows of the batch, `_copies` of each, and whether it is its publisher's `_best` of the key."""
-        narrow = self._narrow(self.rows.narrow, BATCH).repartition(*self._key)
+        narrow = self._narrow(self.rows.good, BATCH).repartition(*self._key)
         others = [name for name in self._columns if name not in self._id]
         different = narrow.groupBy(*self._id).agg(F.count("*").alias("_copies"), *[F.first(name).alias(name) for name in others])
         place = F.row_number().over(Window.partitionBy(*self._key, self.to.publisher).orderBy(F.desc("_rank")))
@@ -250,7 +249,7 @@ class _Publishing:
 
     def _of_batch(self, written: DataFrame, count: int, *, totals: "_Totals", excluded: DataFrame | None) -> DataFrame:
         """The wide rows of `written`, picked by these or, where that is the shorter list, by those that are not written."""
-        rows, others = self.rows.wide(), totals.different - count
+        rows, others = self.rows.good, totals.different - count
         if excluded is None or others > count:
             rows = rows.join(_few(written.select(*self._id), count), self._id, "left_semi")
         elif others:

@@ -34,15 +34,6 @@ def judged(typed: DataFrame, contract: Contract) -> DataFrame:
     return with_rule.withColumn("_raw", raw).drop("_row", "_corrupt", "_unreadable")
 
 
-def good(judged_rows: DataFrame) -> DataFrame:
-    """The rows that break no rule.
-
-    Spark would move the condition below the cleaning, which then is done twice; across a nondeterministic column it must not.
-    """
-    apart = judged_rows.withColumn("_apart", F.monotonically_increasing_id())
-    return apart.where("_rule IS NULL AND _apart >= 0").drop("_apart")
-
-
 def quarantine_rows(bad: DataFrame, *, batch: int) -> DataFrame:
     """Rows of the quarantine table (QUARANTINE_COLUMNS) from judged rows."""
     return bad.select(

@@ -3,8 +3,8 @@
 The same for every source. A source says only which bronze inputs there are, how to read and clean them, and what must be decided
 of an input from all of its rows together.
 
-Each input is read twice: once for a survey of narrow rows (key, rank, hash), from which everything is decided, then for the rows
-that are to be written and no others. Wide rows are never shuffled or kept.
+Each input is read and cleaned once and kept, uncompressed, until its batch is published: a third faster than to read it again for
+the rows that are written. What decides which these are is done on few columns; wide rows are never shuffled.
 """
 
 import json
@@ -30,7 +30,7 @@ from lake.spark.progress import told
 from lake.spark.publications import Publications, Rows
 from lake.spark.publish import DeltaTable, append
 from lake.spark.replay import replayed
-from lake.spark.rules import QUARANTINE_COLUMNS, Tally, good, judged, quarantine_rows, tallies
+from lake.spark.rules import QUARANTINE_COLUMNS, Tally, judged, quarantine_rows, tallies
 
 STEP = "silver"
 ATTEMPTS = 3  # an object replaced while it is read makes the batch read again
@@ -174,21 +174,24 @@ class SilverRun:
     def _commit(self, batch: Batch) -> tuple[Report, list[Refusal]]:
         unread = {n: rule for n, item in enumerate(batch.inputs) if (rule := self.source.refusal(item))}
         readable = {n: item for n, item in enumerate(batch.inputs) if n not in unread}
+        if not readable:
+            return self._publish(batch, unread, {}, None)
         for _ in range(ATTEMPTS):
             pinned = self._pinned()
-            survey = self._survey(readable, pinned).persist(StorageLevel.MEMORY_AND_DISK)
+            rows = self._judged(readable, pinned).persist(StorageLevel.MEMORY_AND_DISK)
             try:
-                with told(f"batch {batch.number}: {len(readable)} inputs surveyed"):
-                    found = tallies(survey, self.source.evidence) if readable else {}
+                with told(f"batch {batch.number}: {len(readable)} inputs read"):
+                    found = tallies(rows, self.source.evidence)
                 if pinned.unmoved():
-                    return self._publish(batch, unread, found, survey, pinned)
+                    return self._publish(batch, unread, found, rows)
             finally:
-                survey.unpersist()
+                rows.unpersist()
         raise BronzeMoved(f"objects of batch {batch.number} were replaced while they were read, {ATTEMPTS} times; run again")
 
     def _publish(
-        self, batch: Batch, unread: dict[int, str], found: dict[int, Tally], survey: DataFrame, pinned: Pinned
+        self, batch: Batch, unread: dict[int, str], found: dict[int, Tally], judged_rows: DataFrame | None
     ) -> tuple[Report, list[Refusal]]:
+        """found: what the rows of an input say, by its number; judged_rows: None if no input can be read."""
         decisions, rules = {}, dict(unread)
         for number, tally in found.items():
             item = batch.inputs[number]
@@ -212,53 +215,34 @@ class SilverRun:
                 {"object": self._publisher(batch.inputs[n]), "decision": d.said} for n, d in sorted(decisions.items()) if d.said
             ),
         )
-        if not kept:
+        if not kept or judged_rows is None:
             return report + Report(
                 step=STEP, tables=(self._publications.table.zero(), self._publications.superseded.zero())
             ), refused
         quarantined = sum(found[n].bad for n in decisions)
-        facts = self._facts(kept, decisions)
+        known = judged_rows.join(self._facts(kept, decisions), "_input")
         if quarantined:
-            self._quarantine(survey.join(facts, "_input"), batch)
+            self._quarantine(known, batch)
         rows = Rows(
             read=sum(found[n].read for n in decisions),
             quarantined=quarantined,
             publishers=None if batch.replays else [self._publisher(item) for item in kept.values()],
-            narrow=self._finished(survey, facts),
-            wide=lambda: self._finished(self._judged(kept, pinned), facts),
+            good=self.source.finish(known.where("_rule IS NULL")).withColumn("row_hash", self._last_hash()),
         )
         metadata = {"batch": batch.number, "run_id": self.arguments.run_id, "refused": [asdict(r) for r in refused]}
         with told(f"batch {batch.number}: {rows.read:,} rows published"):
             return self._publications.publish(rows, batch=batch, report=report, metadata=metadata), refused
 
     def _facts(self, kept: dict[int, Input], decisions: dict[int, Decision]) -> DataFrame:
-        """What all rows of an `_input` share: `_choice`, `_object`, `_version` and the columns of Source.about."""
-        rows = [(n, decisions[n].choice, *self.source.data(item), *self.source.about(item).values()) for n, item in kept.items()]
-        names = ", ".join(f"`{name}` string" for name in self.source.about(next(iter(kept.values()))))
-        return F.broadcast(
-            self.spark.createDataFrame(rows, f"_input int, _choice string, _object string, _version string, {names}")
-        )
+        """`_choice`, `_object` and `_version` by `_input`."""
+        rows = [(n, decisions[n].choice, *self.source.data(item)) for n, item in kept.items()]
+        return F.broadcast(self.spark.createDataFrame(rows, "_input int, _choice string, _object string, _version string"))
 
     def _quarantine(self, rows: DataFrame, batch: Batch) -> None:
         bad = quarantine_rows(rows.where("_rule IS NOT NULL"), batch=batch.number)
         name = self.source.contract.quarantine
         metadata = json.dumps({"batch": batch.number})
         append(f"{self.arguments.silver}/{name}", bad, table=name, batch=batch.number, metadata=metadata)
-
-    def _finished(self, rows: DataFrame, facts: DataFrame) -> DataFrame:
-        """The good rows of inputs that are published, with everything that the contract asks for."""
-        about = [name for name in facts.columns if name in rows.columns and name != "_input"]
-        with_facts = good(rows).drop(*about).join(facts, "_input")
-        return self.source.finish(with_facts).withColumn("row_hash", self._last_hash())
-
-    def _survey(self, items: dict[int, Input], pinned: Pinned) -> DataFrame:
-        """Of each row the few columns from which everything is decided, `_input`, `_rule`, and, if it is bad, `_raw`."""
-        contract, source = self.source.contract, self.source
-        about = self.source.about(next(iter(items.values()))) if items else {}
-        names = dict.fromkeys((*contract.key, source.publisher, *source.late, "_content", "_rule", "_raw", "_input"))
-        rows = self._judged(items, pinned)
-        seen = [name for name in rows.columns if name.startswith("_seen_")]
-        return rows.select(*[name for name in names if name not in about], *seen)
 
     def _judged(self, items: dict[int, Input], pinned: Pinned) -> DataFrame:
         shapes: dict[Hashable, list[int]] = {}
