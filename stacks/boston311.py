@@ -28,7 +28,7 @@ from stacks.foundation import Foundation
 SOURCE = "boston311"
 FETCHES_AT_ONCE = 4  # the portal's firewall throttles; more gains nothing
 # The portal gave no answer, said no, or took longer than the function may run.
-_OF_ONE_RESOURCE = ("PortalUnavailable", "PortalRejected", "Sandbox.Timedout")
+_OF_ONE_RESOURCE = ("PortalUnavailable", "PortalRejected", "UploadLost", "Sandbox.Timedout")
 
 
 class Boston311(Stack):

@@ -35,7 +35,7 @@ def fetch(event: Fetch, *, portal: Portal, bronze: Bronze, source: str, time_lef
     """Downloads one resource if it changed: data first, manifest last. time_left: seconds until the invocation is ended.
 
     What is no CSV of this source is refused, not raised: one bad resource holds up itself alone.
-    Raises OriginMismatch, PortalUnavailable (after its retries), PortalRejected.
+    Raises OriginMismatch, PortalUnavailable (after its retries), PortalRejected, UploadLost (twice in one invocation).
     """
     try:
         return _fetch(event, portal=portal, bronze=bronze, source=source, time_left=time_left)

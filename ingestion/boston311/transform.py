@@ -24,13 +24,13 @@ _OTHER_MARKS = {"UTF-32": codecs.BOM_UTF32_LE, "UTF-16": codecs.BOM_UTF16_LE, "U
 def package_of(result: dict[str, Any]) -> Package:
     """CSV resources of `package_show`'s result. The origin stands in `extras`; a portal without it is the real one.
 
-    Raises ValidationError when a resource has no id, name or url.
+    One without id or address is left out: the others go on, and if it was there before, it is reported as missing.
     """
     extras = {extra.get("key"): extra.get("value") for extra in result.get("extras") or []}
     found = [
         Resource(resource_id=r["id"], name=r.get("name") or r["id"], url=r["url"], last_modified=r.get("last_modified"))
         for r in result.get("resources") or []
-        if is_csv(r)
+        if is_csv(r) and r.get("id") and r.get("url")
     ]
     return Package(origin=extras.get("origin", "live"), resources=sorted(found, key=lambda r: (r.name, r.resource_id)))
 

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lake.contracts import RELEASABLE
+
 SNAPSHOT_EVERY = 50  # batches between two snapshots of what was taken: bounds what planning has to read
 
 
@@ -131,11 +133,15 @@ class Ledger:
                 refused |= {refusal["item"]["key"]: Input(**refusal["item"]) for refusal in done["refused"]}
         if first is None:
             raise NothingRefused(f"run {run_id} holds nothing back: it refused no object")
+        # A replay plans versions again that are older than what was refused.
+        older = {(item.key, item.version) for n in kinds["plan"] if n <= first for item in self._batch(n).inputs}
         for number in sorted(n for n in kinds["plan"] if n > first):
             batch = self._batch(number)
             for item in batch.inputs:
                 held = refused.get(item.key)
-                if held is not None and (batch.accepts == run_id or held.version != item.version):
+                if held is None or (item.key, item.version) in older - {(held.key, held.version)}:
+                    continue
+                if batch.accepts == run_id or held.version != item.version:
                     del refused[item.key]
         return tuple(refused.values())
 
@@ -144,13 +150,15 @@ class Ledger:
         tells of an input that a person released over the threshold."""
         numbers = sorted(self._numbers()["done"])
         found: dict[str, Input] = {}
+        over: set[tuple[str, str]] = set()
         with ThreadPoolExecutor(16) as pool:
             worked = zip(pool.map(self._batch, numbers), pool.map(lambda n: self._get(n, "done"), numbers), strict=True)
             for batch, done in worked:
-                refused = {(refusal["item"]["key"], refusal["item"]["version"]) for refusal in done["refused"]}
+                refused = {(refusal["item"]["key"], refusal["item"]["version"]): refusal["rule"] for refusal in done["refused"]}
+                over |= {version for version, rule in refused.items() if RELEASABLE in rule}
                 for item in batch.inputs:
                     if (item.key, item.version) not in refused:
-                        released = item.facts.get("released", False) or bool(batch.accepts)
+                        released = item.facts.get("released", False) or (item.key, item.version) in over
                         found[item.key] = Input(key=item.key, version=item.version, facts={**item.facts, "released": released})
         return tuple(found[key] for key in sorted(found))
 

@@ -88,11 +88,11 @@ class _Publishing:
         )
         won, lost = self._tally(winners, self.to.table), self._tally(losers, self.to.superseded)
         account, other = self._accounts(totals, won, lost, untouched)
-        version = self._commit(self.to.superseded, losers, lost, totals=totals, metadata=metadata)
+        version = self._commit(self.to.superseded, losers, lost, found=found, totals=totals, metadata=metadata)
         other = replace(other, version=version)
         metadata = {**metadata, "report": replace(report, tables=(account, other)).to_json()}
         excluded = self._excluded(found, winners, losers) if everything else None
-        version = self._commit(self.to.table, winners, won, totals=totals, excluded=excluded, metadata=metadata)
+        version = self._commit(self.to.table, winners, won, found=found, totals=totals, excluded=excluded, metadata=metadata)
         return replace(report, tables=(replace(account, version=version), other))
 
     @property
@@ -221,6 +221,7 @@ class _Publishing:
         moves: DataFrame,
         tally: "_Tally",
         *,
+        found: DataFrame,
         totals: "_Totals",
         excluded: DataFrame | None = None,
         metadata: dict[str, Any],
@@ -232,12 +233,14 @@ class _Publishing:
         parts = []
         count = tally.of(("insert", "update"), (BATCH,))
         if count:
-            parts.append(self._of_batch(written.where(F.col("_from") == BATCH), count, totals=totals, excluded=excluded))
+            own = written.where(F.col("_from") == BATCH)
+            parts.append(self._of_batch(own, count, found=found, totals=totals, excluded=excluded))
         for source, place in ((self.to.table, TABLE), (self.to.superseded, SUPERSEDED)):
             if tally.of(("insert", "update"), (place,)):
                 rows = source.read(version=self.batch.tables[source.contract.name])
                 rows = self.to.hashed(rows) if self.rows.publishers is None else rows
-                parts.append(rows.join(written.where(F.col("_from") == place).select(*self._id), self._id, "left_semi"))
+                back = written.where(F.col("_from") == place).select(*self._id)
+                parts.append(rows.join(_few(back, tally.of(("insert", "update"), (place,))), self._id, "left_semi"))
         names = [column.name for column in table.contract.columns]
         parts = [part.select(*names, F.lit("upsert").alias("_action")) for part in parts]
         if tally.of(("delete",), None):
@@ -247,14 +250,20 @@ class _Publishing:
         commit(table, changes, touched=tally.touched, batch=self.batch.number, metadata=metadata)
         return table.version()
 
-    def _of_batch(self, written: DataFrame, count: int, *, totals: "_Totals", excluded: DataFrame | None) -> DataFrame:
+    def _of_batch(
+        self, written: DataFrame, count: int, *, found: DataFrame, totals: "_Totals", excluded: DataFrame | None
+    ) -> DataFrame:
         """The wide rows of `written`, picked by these or, where that is the shorter list, by those that are not written."""
         rows, others = self.rows.good, totals.different - count
         if excluded is None or others > count:
             rows = rows.join(_few(written.select(*self._id), count), self._id, "left_semi")
         elif others:
             rows = rows.join(_few(excluded, others), self._id, "left_anti")
-        return rows if totals.read == totals.different else rows.dropDuplicates(self._id)
+        if totals.read == totals.different:
+            return rows
+        repeated = _few(found.where("_copies > 1").select(*self._id), totals.read - totals.different)
+        once = rows.join(repeated, self._id, "left_anti")
+        return once.unionByName(rows.join(repeated, self._id, "left_semi").dropDuplicates(self._id))
 
 
 def _few(frame: DataFrame, count: int) -> DataFrame:

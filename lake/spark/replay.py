@@ -13,10 +13,10 @@ def replayed(accepted: Iterable[Input], asked: str) -> tuple[list[Input], bool]:
     inputs = list(accepted)
     if asked == EVERYTHING:
         return inputs, True
-    since = instant(asked)
-    return [item for item in inputs if instant(item.facts["fetched_at"]) >= since], False
+    since = _instant(asked)
+    return [item for item in inputs if _instant(item.facts["fetched_at"]) >= since], False
 
 
-def instant(text: str) -> datetime:
+def _instant(text: str) -> datetime:
     read = datetime.fromisoformat(text)
     return read if read.tzinfo else read.replace(tzinfo=UTC)

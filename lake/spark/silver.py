@@ -4,12 +4,12 @@ The same for every source. A source says only which bronze inputs there are, how
 of an input from all of its rows together.
 
 Each input is read and cleaned once and kept, uncompressed, until its batch is published: a third faster than to read it again for
-the rows that are written. What decides which these are is done on few columns; wide rows are never shuffled.
+the rows that are written. What decides which these are is done on few columns; wide rows are hardly ever shuffled.
 """
 
 import json
 from collections.abc import Hashable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -165,6 +165,8 @@ class SilverRun:
         """committed: metadata of the table's commit of this batch, if a run that was killed made it."""
         if committed is not None:
             report = Report.from_json(committed["report"])
+            table, *others = report.tables  # the commit could not tell its own version
+            report = replace(report, tables=(replace(table, version=self._publications.table.version()), *others))
             refused = [Refusal(**{**r, "item": Input(**r["item"])}) for r in committed["refused"]]
         else:
             report, refused = self._commit(batch)
@@ -226,7 +228,8 @@ class SilverRun:
         rows = Rows(
             read=sum(found[n].read for n in decisions),
             quarantined=quarantined,
-            publishers=None if batch.replays else [self._publisher(item) for item in kept.values()],
+            # What a replay refuses keeps what it had published.
+            publishers=None if batch.replays and not rules else [self._publisher(item) for item in kept.values()],
             good=self.source.finish(known.where("_rule IS NULL")).withColumn("row_hash", self._last_hash()),
         )
         metadata = {"batch": batch.number, "run_id": self.arguments.run_id, "refused": [asdict(r) for r in refused]}
@@ -239,10 +242,13 @@ class SilverRun:
         return F.broadcast(self.spark.createDataFrame(rows, "_input int, _choice string, _object string, _version string"))
 
     def _quarantine(self, rows: DataFrame, batch: Batch) -> None:
-        bad = quarantine_rows(rows.where("_rule IS NOT NULL"), batch=batch.number)
         name = self.source.contract.quarantine
-        metadata = json.dumps({"batch": batch.number})
-        append(f"{self.arguments.silver}/{name}", bad, table=name, batch=batch.number, metadata=metadata)
+        uri = f"{self.arguments.silver}/{name}"
+        bad = quarantine_rows(rows.where("_rule IS NOT NULL"), batch=batch.number)
+        versions = ["object", "version_id"]
+        held = self.spark.read.format("delta").load(uri).select(*versions).distinct()
+        new = bad.join(held, versions, "left_anti").select(*bad.columns)  # a replay meets the same rows once more
+        append(uri, new, table=name, batch=batch.number, metadata=json.dumps({"batch": batch.number}))
 
     def _judged(self, items: dict[int, Input], pinned: Pinned) -> DataFrame:
         shapes: dict[Hashable, list[int]] = {}

@@ -98,7 +98,7 @@ def test_a_resource_that_cannot_be_had_holds_up_itself_alone(machine: dict[str, 
     found = dict(states(machine))
     assert found["Fetch"]["Catch"] == [
         {
-            "ErrorEquals": ["PortalUnavailable", "PortalRejected", "Sandbox.Timedout"],
+            "ErrorEquals": ["PortalUnavailable", "PortalRejected", "UploadLost", "Sandbox.Timedout"],
             "ResultPath": "$.error",
             "Next": "Unavailable",
         }

@@ -225,6 +225,7 @@ def test_killed_after_any_write_and_run_again_is_as_if_never_killed(lake: Lake, 
         others = {"read": 100 * (number - 1), "written": 100 * min(1, number - 1), "unchanged": 100 * max(0, number - 2)}
         assert lake.account(report, SUPERSEDED) == {name: count for name, count in others.items() if count}
         assert [r["object"] for r in report.refused] == [bad_key]
+        assert report.tables[0].version == number
         if write.endswith("done.json"):
             assert lake.account(lake.run(run_id="after")) == {}
     history = lake.spark.sql(f"DESCRIBE HISTORY delta.`{lake.buckets.silver}/service_requests`").count()

@@ -205,3 +205,16 @@ def test_each_file_is_corrected_by_its_own_clock(lake: Lake) -> None:
     names = ("opened_at", "target_at", "opened_year")
     for held in zip(lake.table().orderBy("case_id").collect(), lake.table(SUPERSEDED).orderBy("case_id").collect(), strict=True):
         assert all(one[name] == other[name] for name in names for one, other in pairwise(held))
+
+
+def test_a_replay_quarantines_nothing_twice_and_withdraws_nothing_that_it_refuses(lake: Lake) -> None:
+    silent = [by("a", f"100{n}", target_dt="") for n in range(3)]
+    lake.put("a", *silent)
+    lake.put("b", *[by("b", f"2{n:03d}") for n in range(150)], unreadable("2999"))
+    lake.run(settings=Settings(legacy_clock="boston"))
+    before, quarantined = lake.rows(), lake.quarantine()
+    assert (len(before), len(quarantined)) == (153, 1)
+    report = lake.run(replay=EVERYTHING)
+    assert [refused["rule"].partition(":")[0] for refused in report.refused] == ["clock_unknown"]
+    assert lake.account(report) == {"read": 151, "unchanged": 150, "quarantined": 1}
+    assert (lake.rows(), lake.quarantine()) == (before, quarantined)

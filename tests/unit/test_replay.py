@@ -21,7 +21,12 @@ def test_accepted_is_the_newest_version_that_was_not_refused() -> None:
     ledger = Ledger(s3, bucket="silver", prefix="_batches/")
     a1, a2, b1, b2, c1 = version("a", 1), version("a", 2), version("b", 1), version("b", 2), version("c", 1)
     first = ledger.plan([b1, a1, c1], run_id="r1")
-    ledger.finish(first, run_id="r1", refused=[Refusal(object="c.csv", rule="bad", item=c1)], report={})
+    ledger.finish(
+        first,
+        run_id="r1",
+        refused=[Refusal(object="c.csv", rule="late: 1 of 4 rows broke a rule, the contract allows 1.00%", item=c1)],
+        report={},
+    )
     second = ledger.plan([a2, b2], run_id="r2")
     ledger.finish(second, run_id="r2", refused=[Refusal(object="b.csv", rule="bad", item=b2)], report={})
     assert ledger.accepted() == (a2, b1)
@@ -46,3 +51,18 @@ def test_a_key_stands_once_in_a_batch_and_its_oldest_version_in_the_first() -> N
     a1, a2, b1, a3 = version("a", 1), version("a", 2), version("b", 1), version("a", 3)
     assert _rounds([a1, a2, b1, a3]) == [[a1, b1], [a2], [a3]]
     assert _rounds([]) == []
+
+
+@mock_aws
+def test_what_was_refused_can_be_released_after_a_replay_of_what_is_older() -> None:
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    s3.create_bucket(Bucket="silver")
+    ledger = Ledger(s3, bucket="silver", prefix="_batches/")
+    a1, a2, a3 = version("a", 1), version("a", 2), version("a", 3)
+    ledger.finish(ledger.plan([a1], run_id="r1"), run_id="r1", report={})
+    bad = Refusal(object="a.csv", rule="bad", item=a2)
+    ledger.finish(ledger.plan([a2], run_id="r2"), run_id="r2", refused=[bad], report={})
+    ledger.finish(ledger.plan([a1], run_id="r3", replays=True), run_id="r3", report={})
+    assert ledger.refused_by("r2") == (a2,)
+    ledger.finish(ledger.plan([a3], run_id="r4"), run_id="r4", report={})
+    assert ledger.refused_by("r2") == ()
