@@ -17,6 +17,7 @@ GONE = (
     "DELTA_MISSING_CHANGE_DATA",  # the feed was off
     "DELTA_CHANGE_DATA_FILE_NOT_FOUND",  # VACUUM
     "DELTA_FILE_NOT_FOUND",  # VACUUM; the feed of an append is read from its data files
+    "SparkFileNotFoundException",
     "FAILED_READ_FILE.FILE_NOT_EXIST",
     "java.io.FileNotFoundException",
     "DELTA_VERSION_NOT_FOUND",  # the log was cleaned up

@@ -56,6 +56,8 @@ def defaults(endpoint: str, directory: Path) -> dict[str, str]:
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
         "spark.hadoop.fs.s3a.change.detection.mode": "none",
+        # Its credentials are made by the first request, and Hadoop 3.3 loses the race when two threads make it (HADOOP-18233).
+        "spark.hadoop.fs.s3a.bucket.probe": "1",
         "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider",
     }
 
