@@ -5,7 +5,6 @@ The portal is a server on 127.0.0.1 in this process, S3 the emulator's, the Lamb
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from bench.laptop import free_ports
 from local import process
 from local.sources.boston311.vintages import VINTAGE_B, csv_blocks
 
@@ -102,12 +102,8 @@ def _portal() -> Iterator[str]:
 @contextmanager
 def _s3() -> Iterator[dict[str, str]]:
     """The environment of a Lambda whose S3 is an emulator of its own, with an empty bucket."""
-    with tempfile.TemporaryDirectory() as home, socket.socket() as one, socket.socket() as two:
-        for probe in (one, two):
-            probe.bind(("127.0.0.1", 0))
-        ports = [probe.getsockname()[1] for probe in (one, two)]
-        one.close()
-        two.close()
+    with tempfile.TemporaryDirectory() as home:
+        ports = free_ports(2)
         process.start(Path(home), *ports)
         try:
             found = {

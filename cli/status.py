@@ -84,9 +84,7 @@ def _table(environment: Environment, contract: Contract, runs: list[dict[str, An
         age = round((datetime.now(UTC) - last).total_seconds() / 3600, 2)
     fresh = "never run" if age is None else "yes" if contract.fresh_hours is None or age <= contract.fresh_hours else "STALE"
     database = environment.names.database(contract.layer)
-    quarantined = (
-        _count(environment, f"{database}.{contract.quarantine}") if contract.layer == "silver" and not contract.columns_of else None
-    )
+    quarantined = _count(environment, f"{database}.{contract.quarantine}") if contract.is_judged else None
     return {
         "table": contract.name,
         "rows": _count(environment, f"{database}.{contract.table}"),

@@ -60,7 +60,7 @@ def _print(contract: Contract, lineage: dict[str, Any]) -> None:
     out.print(columns)
     for rule in contract.rules:
         out.print(f"rule {rule.name}: {rule.expression}  ({rule.description})", highlight=False)
-    if contract.layer == "silver" and not contract.columns_of:
+    if contract.is_judged:
         out.print(f"an object of which more than {contract.threshold:.2%} breaks a rule publishes nothing", highlight=False)
         out.print(f"quarantine: {contract.layer}.{contract.quarantine}", highlight=False)
     if contract.fresh_hours is not None:

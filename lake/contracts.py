@@ -67,6 +67,11 @@ class Contract:
         return f"{self.layer}.{self.table}"
 
     @property
+    def is_judged(self) -> bool:
+        """Whether rows are judged on their way in, and so may be quarantined; rows of another table's columns were judged there."""
+        return self.layer == "silver" and not self.columns_of
+
+    @property
     def quarantine(self) -> str:
         return f"{self.table}{QUARANTINE_SUFFIX}"
 

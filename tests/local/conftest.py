@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from bench.laptop import free_ports
 from lake import odcs, settings
 from lake.contracts import Contract
 from lake.names import Names
@@ -25,17 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ACCOUNT = "000000000000"
 LAKE = Path(sys.executable).parent / "lake"
 FOREIGN = ("AWS_", "LAKE_", "SPARK_", "PYSPARK_")
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @dataclass
