@@ -21,4 +21,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    print("\n".join(ingestion_memory()))

@@ -43,9 +43,9 @@ class Step:
 @click.option("--full", is_flag=True, help="With every line of Java's stack traces, and steps that said nothing.")
 @click.pass_obj
 def logs(env: str, run_id: str, only: str, full: bool) -> None:
-    """Every step's log of RUN_ID, in order: Lambdas, Glue jobs, EMR steps, and how each ended."""
+    """Every step's log of RUN_ID, in order: Lambdas, Glue jobs, EMR steps, and how each ended. A source's name is its last run."""
     environment = Environment.open(env)
-    for step in _steps(environment, run_id):
+    for step in _steps(environment, run_id if "-" in run_id else _last(environment, run_id)):
         if only.lower() not in step.name.lower():
             continue
         failed = f"  FAILED: {step.failure}" if step.failure else ""
@@ -57,6 +57,14 @@ def logs(env: str, run_id: str, only: str, full: bool) -> None:
             click.echo(f"=== {step.name}  {step.started:%H:%M:%S} + {seconds:.1f} s{failed}")
         for line in lines:
             click.echo(line)
+
+
+def _last(environment: Environment, source: str) -> str:
+    arn = environment.machine_arn(source)
+    runs = environment.client("stepfunctions").list_executions(stateMachineArn=arn, maxResults=1)["executions"]
+    if not runs:
+        raise LakeError(f"{source} has never run; `lake run {source}` does")
+    return str(runs[0]["name"])
 
 
 def _steps(environment: Environment, run_id: str) -> list[Step]:

@@ -16,11 +16,12 @@ from lake.spark.silver import Decision
 
 ZONE = "America/New_York"
 BOSTON, SHIFTED, UTC = "boston", "shifted", "utc"
-DUE = "08:30:00"
+DUE = 8 * 3600 + 30 * 60  # of the day
 # Of all rows that say something, the share that must say the same; a file that is pasted together of both kinds is neither.
 AGREEMENT = 0.9
-_ISO_TEXT = r"Closed date : (\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})"
-_DATE_TEXT = r"Closed date : [A-Z][a-z]{2} ([A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d{2} E[SD]T \d{4})"
+_CLOSED = "Closed date : "
+_ISO_TEXT = r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\z"
+_DATE_TEXT = r"^[A-Z][a-z]{2} [A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d{2} E[SD]T \d{4}\z"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +49,27 @@ def closing_text_time(closing_text: Column) -> Column:
     """The wall clock that a legacy closing text names, to the second; null without one.
 
     Either "Closed date : 2015-09-15 14:46:49.68" or "Closed date : Wed May 15 06:58:54 EDT 2024"."""
-    found = F.when(closing_text.contains("Closed date : "), closing_text)
-    iso = wall_clock(F.regexp_extract(found, _ISO_TEXT, 1), pattern=r"^\d{4}-.*")
-    dated = F.regexp_replace(F.regexp_extract(found, _DATE_TEXT, 1), " E[SD]T ", " ")
-    return F.coalesce(iso, F.to_timestamp(F.when(dated != "", dated), "MMM dd HH:mm:ss yyyy"))
+    begins = F.instr(closing_text, _CLOSED)
+    named = F.when(begins > 0, closing_text.substr(begins + len(_CLOSED), F.lit(len("Wed May 15 06:58:54 EDT 2024"))))
+    dated = F.when(named.rlike(_DATE_TEXT), F.concat(named.substr(5, 15), named.substr(24, 5)))
+    iso = wall_clock(named.substr(1, len("2015-09-15 14:46:49")), pattern=_ISO_TEXT)
+    return F.coalesce(iso, F.to_timestamp(dated, "MMM dd HH:mm:ss yyyy"))
 
 
 def evidence(target: Column, closed: Column, said: Column) -> dict[str, Column]:
     """What rows show for either clock; target, closed, said: as shown."""
 
     def due(shown: Column) -> Column:
-        return F.date_format(shown, "HH:mm:ss") == DUE
+        return F.unix_seconds(shown) % 86_400 == DUE
 
-    closed = F.date_trunc("second", closed)
+    def told(shown: Column) -> Column:
+        return F.unix_seconds(shown) == F.unix_seconds(said)
+
     return {
         "due_boston": due(target),
         "due_shifted": due(unshifted(target)),
-        "text_boston": said == closed,
-        "text_shifted": said == unshifted(closed),
+        "text_boston": told(closed),
+        "text_shifted": told(unshifted(closed)),
     }
 
 

@@ -13,7 +13,7 @@ FREE_TEXT = ("closure_reason", "closure_comments", "case_title")
 NO_TARGET_FROM = "2059-12-31 00:00:00"
 CITY_HALL = (42.3594, -71.0587)  # written where the place is unknown (vintages A and B)
 LATITUDES, LONGITUDES = (42.2, 42.45), (-71.25, -70.9)  # around Boston
-CROSSING = " & "
+CROSSING, INTERSECTION = " & ", "INTERSECTION "
 
 
 def cleaned(raw: DataFrame, vintage: Vintage) -> DataFrame:
@@ -25,7 +25,7 @@ def cleaned(raw: DataFrame, vintage: Vintage) -> DataFrame:
     columns: dict[str, Column] = {
         **published,
         "system": F.lit(vintage.system),
-        "case_id": F.regexp_replace(published["case_id"], r"\.0$", ""),
+        "case_id": whole(published["case_id"]),
         "on_time": F.upper(published["on_time"]),
         "status": F.when(F.lower(published["status_published"]) == "closed", "Closed").otherwise("Open"),
         "zip": zip_code(published["zip"]),
@@ -34,7 +34,7 @@ def cleaned(raw: DataFrame, vintage: Vintage) -> DataFrame:
         "fire_district": district(published["fire_district"]),
         "city_council_district": district(published["city_council_district"]),
         "pwd_district": district(published["pwd_district"]),
-        "police_district": F.upper(F.regexp_replace(published["police_district"], "[ -]", "")),
+        "police_district": F.upper(F.translate(published["police_district"], " -", "")),
         "street_name": street(published, raw.columns),
     }
     for name in FREE_TEXT:
@@ -73,33 +73,42 @@ def as_shown(written: Column, vintage: Vintage) -> Column:
 
 def zip_code(written: Column) -> Column:
     """Five digits from "02131", "2131.0", "2125", "02131-1234"; what looks otherwise stays."""
-    digits = F.regexp_extract(written, r"^(\d{4,5})(\.0|-\d{4})?$", 1)
-    return F.when(digits != "", F.lpad(digits, 5, "0")).otherwise(written)
+    digits = whole(F.substring_index(written, "-", 1))
+    return F.when(written.rlike(r"^\d{4,5}(\.0|-\d{4})?\z"), F.lpad(digits, 5, "0")).otherwise(written)
 
 
 def ward(written: Column) -> Column:
-    """Two digits from "Ward 3", "03", "3", "3.0"; what looks otherwise stays."""
-    digits = F.regexp_extract(written, r"^(?:Ward )?0*(\d{1,2})(\.0)?$", 1)
-    return F.when(digits == "0", None).when(digits != "", F.lpad(digits, 2, "0")).otherwise(written)
+    """Two digits from "Ward 3", "03", "3", "3.0"; null from 0; what looks otherwise stays."""
+    number = whole(F.when(written.startswith("Ward "), written.substr(6, 20)).otherwise(written))
+    two = F.lpad(F.nullif(number.cast("int"), F.lit(0)).cast("string"), 2, "0")
+    return F.when(number.rlike(r"^0*\d{1,2}\z"), two).otherwise(written)
 
 
 def precinct(written: Column, ward_: Column) -> Column:
-    """Ward and precinct, four digits and sometimes a letter, from "0306", "306.0", "0502A", and "06" with its ward beside it."""
+    """Ward and precinct, four digits and sometimes a letter, from "0306", "306.0", "0502A", and "06" with its ward beside it; null
+    from "06" without, and from 0; what looks otherwise stays."""
     digits = F.regexp_extract(written, r"^(\d{1,4})[A-Z]?(\.0)?$", 1)
     letter = F.regexp_extract(written, r"^\d{1,4}([A-Z]?)", 1)
-    whole = F.concat(F.lpad(digits, 4, "0"), letter)
-    return (
+    spelled = (
         F.when(digits.rlike("^0+$"), None)
-        .when(F.length(digits) > 2, whole)
+        .when(F.length(digits) > 2, F.concat(F.lpad(digits, 4, "0"), letter))
         .when(digits != "", F.concat(ward_, F.lpad(digits, 2, "0"), letter))
         .otherwise(written)
     )
+    # Nearly all are spelled so, and five expressions a row are a tenth of the whole cleaning.
+    return F.when(written.rlike(r"^\d{4}\z"), F.nullif(written, F.lit("0000"))).otherwise(spelled)
 
 
 def district(written: Column) -> Column:
     """A district without leading zero from "8", "8.0", "09", "10A"; null from "0", which stands for an unknown address."""
-    bare = F.regexp_replace(F.regexp_replace(written, r"\.0$", ""), r"^0+", "")
+    bare = whole(written)
+    bare = F.when(bare.startswith("0"), F.regexp_replace(bare, "^0+", "")).otherwise(bare)
     return F.when(bare != "", bare)
+
+
+def whole(written: Column) -> Column:
+    """ "3" from "3.0": a code that was once stored as a number."""
+    return F.when(written.endswith(".0"), written.substr(F.lit(1), F.length(written) - 2)).otherwise(written)
 
 
 def street(published: dict[str, Column], names: list[str]) -> Column:
@@ -107,7 +116,8 @@ def street(published: dict[str, Column], names: list[str]) -> Column:
 
     The new system gives some crossings the number and street of a nearby address, so there the full address goes before them."""
     if "streetnumber" not in names:
-        return F.regexp_replace(published["street_name"], r"^INTERSECTION ", "")
+        name = published["street_name"]
+        return F.when(name.startswith(INTERSECTION), name.substr(F.lit(len(INTERSECTION) + 1), F.length(name))).otherwise(name)
     first = F.substring_index(published["location"], ",", 1)
     address = F.concat_ws(" ", text("streetnumber"), published["street_name"])
     return F.when(first.contains(CROSSING), first).when(address != "", address)

@@ -126,16 +126,18 @@ class _Publishing:
         return frames[0].unionByName(frames[1])
 
     def _found(self) -> DataFrame:
-        """The different rows of the batch, `_copies` of each, and whether it is its publisher's `_best` of the key."""
+        """The rows of the batch, whether each `_repeats` another, and whether it is its publisher's `_best` of the key."""
         narrow = self._narrow(self.rows.good, BATCH).repartition(*self._key)
-        others = [name for name in self._columns if name not in self._id]
-        different = narrow.groupBy(*self._id).agg(F.count("*").alias("_copies"), *[F.first(name).alias(name) for name in others])
-        place = F.row_number().over(Window.partitionBy(*self._key, self.to.publisher).orderBy(F.desc("_rank")))
-        return different.withColumn("_best", place == 1)
+        # Ranks end in the hash, so that equal rows are neighbours.
+        ranked = Window.partitionBy(*self._key, self.to.publisher).orderBy(F.desc("_rank"))
+        repeats = F.lag("row_hash").over(ranked).eqNullSafe(F.col("row_hash"))
+        return narrow.withColumns({"_repeats": repeats, "_best": F.row_number().over(ranked) == 1})
 
     def _totals(self, found: DataFrame) -> "_Totals":
-        row = found.agg(F.sum("_copies").alias("read"), F.count("*").alias("different"), F.count_if("_best").alias("best")).first()
-        return _Totals(read=row["read"] or 0, different=row["different"], best=row["best"])
+        row = found.agg(
+            F.count("*").alias("read"), F.count_if(~F.col("_repeats")).alias("different"), F.count_if(F.col("_best")).alias("best")
+        ).first()
+        return _Totals(read=row["read"], different=row["different"], best=row["best"])
 
     def _touched(self, best: DataFrame, held: DataFrame) -> tuple[dict[str, int], DataFrame, DataFrame]:
         """Where a publisher's row of a key came, changed or went, all rows of the key are ranked anew; nothing else is looked at.
@@ -212,7 +214,7 @@ class _Publishing:
     def _excluded(self, found: DataFrame, winners: DataFrame, losers: DataFrame) -> DataFrame:
         """Rows of the batch that the table does not get, where it gets most: few to look up, however many are written."""
         kept = winners.where((F.col("_action") == "unchanged") & (F.col("_from") == BATCH))
-        frames = (found.where("NOT _best"), losers.where(F.col("_from") == BATCH), kept)
+        frames = (found.where("NOT _best AND NOT _repeats"), losers.where(F.col("_from") == BATCH), kept)
         return reduce(DataFrame.unionByName, [frame.select(*self._id) for frame in frames])
 
     def _commit(
@@ -261,7 +263,7 @@ class _Publishing:
             rows = rows.join(_few(excluded, others), self._id, "left_anti")
         if totals.read == totals.different:
             return rows
-        repeated = _few(found.where("_copies > 1").select(*self._id), totals.read - totals.different)
+        repeated = _few(found.where("_repeats").select(*self._id).distinct(), totals.read - totals.different)
         once = rows.join(repeated, self._id, "left_anti")
         return once.unionByName(rows.join(repeated, self._id, "left_semi").dropDuplicates(self._id))
 

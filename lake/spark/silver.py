@@ -180,7 +180,7 @@ class SilverRun:
             return self._publish(batch, unread, {}, None)
         for _ in range(ATTEMPTS):
             pinned = self._pinned()
-            rows = self._judged(readable, pinned).persist(StorageLevel.MEMORY_AND_DISK)
+            rows = self._judged(readable, pinned).persist(StorageLevel.MEMORY_AND_DISK_DESER)
             try:
                 with told(f"batch {batch.number}: {len(readable)} inputs read"):
                     found = tallies(rows, self.source.evidence)
