@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from bench.laptop import free_ports
+from bench.laptop import free_laptop_ports
 from local import process
 from local.sources.boston311.vintages import VINTAGE_B, csv_blocks
 
@@ -103,12 +103,12 @@ def _portal() -> Iterator[str]:
 def _s3() -> Iterator[dict[str, str]]:
     """The environment of a Lambda whose S3 is an emulator of its own, with an empty bucket."""
     with tempfile.TemporaryDirectory() as home:
-        ports = free_ports(2)
-        process.start(Path(home), *ports)
+        ports = free_laptop_ports()
+        process.start(Path(home), ports)
         try:
             found = {
                 **os.environ,
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[0]}",
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['port']}",
                 "AWS_ACCESS_KEY_ID": "test",
                 "AWS_SECRET_ACCESS_KEY": "test",
                 "AWS_REGION": "us-east-1",

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lake.names import LAPTOP_PORTS
+from local import process
+
 ROOT = Path(__file__).resolve().parent.parent
 LAKE = Path(sys.executable).parent / "lake"
 STEP = re.compile(r"^(\w+) +([\d.]+) s$", re.MULTILINE)
@@ -43,9 +46,9 @@ class Laptop:
 def laptop() -> Iterator[Laptop]:
     """Running, with every stack; everything of it is removed at the end."""
     with tempfile.TemporaryDirectory() as scratch:
-        ports = free_ports(2)
-        own = {"LAKE_HOME": f"{scratch}/home", "LAKE_PORT": str(ports[0]), "LAKE_PORTAL_PORT": str(ports[1])}
-        made = Laptop({**os.environ, **own}, f"http://127.0.0.1:{ports[1]}")
+        ports = free_laptop_ports()
+        own = {"LAKE_HOME": f"{scratch}/home", **process.variables(ports)}
+        made = Laptop({**os.environ, **own}, f"http://127.0.0.1:{ports['portal_port']}")
         try:
             made.lake("up")
             yield made
@@ -62,6 +65,11 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def free_laptop_ports() -> dict[str, int]:
+    """For every port of a laptop cloud (lake.names.LAPTOP_PORTS) a free one."""
+    return dict(zip(LAPTOP_PORTS, free_ports(len(LAPTOP_PORTS)), strict=True))
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -24,7 +24,7 @@ def up(env: str, force: bool) -> None:
 
     environment = Environment(lake_settings.load(env))
     started = time.monotonic()
-    daemon = process.start(environment.home, environment.laptop.port, environment.laptop.portal_port)
+    daemon = process.start(environment.home, environment.laptop.ports)
     click.echo(f"laptop cloud on {daemon.endpoint} (pid {daemon.pid})", err=True)
     deployment = Deployment(Environment.open(env))
     if not force and deployment.is_current():

@@ -14,6 +14,7 @@ from cli.environment import Environment
 from cli.output import emit_json
 from lake import settings as lake_settings
 from lake.jobs import JOBS
+from lake.names import LAPTOP_PORTS
 from lake.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,13 +96,13 @@ def _process(settings: Settings) -> Iterator[Finding]:
     yield Finding("Laptop cloud", *_state(status))
     if status.state in ("running", "starting"):
         return
-    for name, port in (("cloud", settings.laptop.port), ("portal", settings.laptop.portal_port)):
+    for name, port in settings.laptop.ports.items():
         holder = process.holder(port)
         if holder is None:
-            yield Finding(f"Port {port} ({name})", "free")
+            yield Finding(f"Port {port}", "free")
         else:
-            remedy = f"end it, or choose another port: config/{settings.env}.toml [laptop], or LAKE_PORT and LAKE_PORTAL_PORT"
-            yield Finding(f"Port {port} ({name})", f"in use by {holder}", remedy)
+            remedy = f"end it, or choose another: {name} in config/{settings.env}.toml [laptop], or {LAPTOP_PORTS[name]}"
+            yield Finding(f"Port {port}", f"in use by {holder}", remedy)
 
 
 def _state(status: "Status") -> tuple[str, str]:

@@ -25,6 +25,14 @@ WORKGROUP_LAYERS: dict[Workgroup, tuple[Layer, ...]] = {
 
 QUARANTINE_SUFFIX = "_quarantine"
 
+# Where the laptop cloud listens, by setting: the environment variable that goes before the settings file.
+LAPTOP_PORTS = {
+    "port": "LAKE_PORT",
+    "portal_port": "LAKE_PORTAL_PORT",
+    "coinmarketcap_port": "LAKE_COINMARKETCAP_PORT",
+    "postgres_port": "LAKE_POSTGRES_PORT",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Names:

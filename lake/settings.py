@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lake.names import Names
+from lake.names import LAPTOP_PORTS, Names
 
-PORT_VARIABLES = {"port": "LAKE_PORT", "portal_port": "LAKE_PORTAL_PORT"}
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
 
 
@@ -82,11 +81,18 @@ class Boston311(_Section):
 
 
 class Laptop(_Section):
-    """Ports of the laptop cloud on 127.0.0.1; only `local` has them. LAKE_PORT and LAKE_PORTAL_PORT go before the file, so that
-    several laptop clouds can run beside each other."""
+    """Ports of the laptop cloud on 127.0.0.1; only `local` has them. The variables of lake.names.LAPTOP_PORTS go before the file,
+    so that several laptop clouds can run beside each other."""
 
     port: Annotated[int, Field(ge=1024, le=65535)] = 4566
     portal_port: Annotated[int, Field(ge=1024, le=65535)] = 4580
+    coinmarketcap_port: Annotated[int, Field(ge=1024, le=65535)] = 4581
+    postgres_port: Annotated[int, Field(ge=1024, le=65535)] = 4590
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """By the names of lake.names.LAPTOP_PORTS."""
+        return {name: getattr(self, name) for name in LAPTOP_PORTS}
 
 
 class Settings(_Section):
@@ -123,17 +129,22 @@ def environments() -> list[str]:
 
 
 def _with_ports(data: dict[str, Any], *, own: bool) -> dict[str, Any]:
-    """The laptop's ports, from the environment's variables if `own`, and the portal's port put into its address."""
+    """The laptop's ports, from the environment's variables if `own`, put into the addresses of the sources."""
     if "laptop" not in data:
         return data
-    chosen = {key: os.environ[name] for key, name in PORT_VARIABLES.items() if name in os.environ} if own else {}
+    chosen = {key: os.environ[name] for key, name in LAPTOP_PORTS.items() if name in os.environ} if own else {}
     laptop = {**data["laptop"], **chosen}
-    address = data["boston311"]["portal_url"].format(**laptop)
-    return {**data, "laptop": laptop, "boston311": {**data["boston311"], "portal_url": address}}
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(inner) for key, inner in value.items()}
+        return value.format(**laptop) if isinstance(value, str) else value
+
+    return {**filled(data), "laptop": laptop}
 
 
 def load(env: str, *, own_ports: bool = True) -> Settings:
-    """Settings of `env`; own_ports: LAKE_PORT and LAKE_PORTAL_PORT go before the file's ports.
+    """Settings of `env`; own_ports: the variables of lake.names.LAPTOP_PORTS go before the file's ports.
 
     Raises SettingsError naming the file, the key and what is allowed.
     """

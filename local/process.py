@@ -9,10 +9,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lake.names import LAPTOP_PORTS
 from local import children
 from local.home import ROOT, Home, read_json
 
@@ -29,16 +31,15 @@ class ProcessError(Exception):
 
 @dataclass(frozen=True)
 class Daemon:
-    """A laptop cloud that answers. started_at: seconds since 1970."""
+    """A laptop cloud that answers. ports: by the names of lake.names.LAPTOP_PORTS; started_at: seconds since 1970."""
 
     pid: int
-    port: int
-    portal_port: int
+    ports: dict[str, int]
     started_at: float
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.ports['port']}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,12 @@ def _listening_inode(port: int) -> str | None:
     return None
 
 
-def _environment(home: Home, port: int, portal_port: int) -> dict[str, str]:
+def variables(ports: Mapping[str, int]) -> dict[str, str]:
+    """The environment variables that choose these ports."""
+    return {LAPTOP_PORTS[name]: str(port) for name, port in ports.items()}
+
+
+def _environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
     dropped = ("AWS_", "MINISTACK_", "PYTHON", "VIRTUAL_ENV", "SPARK_", "PYSPARK_", "LAKE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {
@@ -128,8 +134,7 @@ def _environment(home: Home, port: int, portal_port: int) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "LAKE_HOME": str(home.path),
         "LAKE_WARM_UP": os.environ.get("LAKE_WARM_UP", "1"),  # the first job is not long in coming
-        "LAKE_PORT": str(port),
-        "LAKE_PORTAL_PORT": str(portal_port),
+        **variables(ports),
     }
 
 
@@ -138,8 +143,10 @@ def _last_lines(path: Path) -> str:
     return "\n".join(lines[-LOG_LINES:])
 
 
-def start(home: Path, port: int, portal_port: int) -> Daemon:
+def start(home: Path, ports: Mapping[str, int]) -> Daemon:
     """Start the laptop cloud and wait until it answers; the one that runs already is returned.
+
+    ports: all of lake.names.LAPTOP_PORTS.
 
     Raises ProcessError when a port is taken (and says by whom), when it runs on other ports, or when it ends at once.
     """
@@ -147,11 +154,11 @@ def start(home: Path, port: int, portal_port: int) -> Daemon:
     place.path.mkdir(parents=True, exist_ok=True)
     if _locked(place):
         daemon = _wait(place, None)
-        if (daemon.port, daemon.portal_port) != (port, portal_port):
-            raise ProcessError(f"already running on ports {daemon.port} and {daemon.portal_port}; stop it first (lake down)")
+        if daemon.ports != ports:
+            raise ProcessError(f"already running on ports {_listed(daemon.ports)}; stop it first (lake down)")
         return daemon
     children.end_all(place.children)
-    for wanted in (port, portal_port):
+    for wanted in ports.values():
         taken = holder(wanted)
         if taken:
             raise ProcessError(f"port {wanted} is in use by {taken}; end it, or set other ports in config/local.toml [laptop]")
@@ -160,13 +167,17 @@ def start(home: Path, port: int, portal_port: int) -> Daemon:
         process = subprocess.Popen(
             [sys.executable, "-m", "local.serve"],
             cwd=place.path,
-            env=_environment(place, port, portal_port),
+            env=_environment(place, ports),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     return _wait(place, process)
+
+
+def _listed(ports: Mapping[str, int]) -> str:
+    return ", ".join(str(port) for port in ports.values())
 
 
 def _wait(home: Home, process: "subprocess.Popen[bytes] | None") -> Daemon:

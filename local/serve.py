@@ -1,7 +1,8 @@
 """`python -m local.serve`: the laptop cloud, one process on 127.0.0.1.
 
 ministack with our engines, and the sources' portal beside it. State lies under LAKE_HOME and is written every few seconds, because
-ministack itself writes it at a clean stop only. Ports come from LAKE_PORT and LAKE_PORTAL_PORT.
+ministack itself writes it at a clean stop only. Ports come from the variables of
+lake.names.LAPTOP_PORTS.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import sys
 import time
 from typing import Any
 
+from lake.names import LAPTOP_PORTS
 from local import children, toolchain
 from local.home import Home, default_home, write_json
 
@@ -74,11 +76,11 @@ def _over_tls(emulator: Any, ready: Any) -> Any:
     return wrapped
 
 
-def _portal(home: Home, port: int) -> Any:
-    """The sources' portal: an object with `stop()`."""
+def _sources(home: Home, ports: dict[str, int]) -> list[Any]:
+    """The servers that sources are read from: objects with `stop()`."""
     from local.sources.boston311 import portal
 
-    return portal.start(port=port, home=home.path)
+    return [portal.start(port=ports["portal_port"], home=home.path)]
 
 
 async def _snapshots(emulator: Any, stopping: asyncio.Event) -> None:
@@ -89,17 +91,18 @@ async def _snapshots(emulator: Any, stopping: asyncio.Event) -> None:
             await asyncio.to_thread(emulator.snapshot)
 
 
-async def _serve(home: Home, port: int, portal_port: int) -> None:
+async def _serve(home: Home, ports: dict[str, int]) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
     from local.emulator import Emulator
     from local.engines import install_all
 
+    port = ports["port"]
     emulator = Emulator(home=home, port=port)
     install_all(emulator)
     emulator.isolate_lambdas(str(toolchain.prepare().lambda_python))
-    portal = _portal(home, portal_port)
+    sources = _sources(home, ports)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -109,7 +112,7 @@ async def _serve(home: Home, port: int, portal_port: int) -> None:
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.graceful_timeout = 1.0
     config.loglevel = "WARNING"
-    started = {"pid": os.getpid(), "port": port, "portal_port": portal_port, "started_at": time.time()}
+    started = {"pid": os.getpid(), "ports": ports, "started_at": time.time()}
 
     def ready() -> None:
         emulator.restored()
@@ -127,7 +130,8 @@ async def _serve(home: Home, port: int, portal_port: int) -> None:
     ended.set()
     await snapshots
     await server
-    portal.stop()
+    for source in sources:
+        source.stop()
 
 
 def _quiet() -> None:
@@ -139,8 +143,7 @@ def _quiet() -> None:
 def main() -> None:
     """Serve until SIGTERM; end with all children, and leave no record of a running process."""
     home = Home(default_home())
-    port = int(os.environ.get("LAKE_PORT") or 4566)
-    portal_port = int(os.environ.get("LAKE_PORTAL_PORT") or 4580)
+    ports = {name: int(os.environ[variable]) for name, variable in LAPTOP_PORTS.items()}
     home.path.mkdir(parents=True, exist_ok=True)
     lock = home.lock.open("a+")
     try:
@@ -154,14 +157,14 @@ def main() -> None:
     home.children.mkdir(exist_ok=True)
     home.daemon.unlink(missing_ok=True)
     orphans = children.end_all(home.children)
-    _configure(home, port)
+    _configure(home, ports["port"])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     _quiet()
     if orphans:
         logger.info("ended %d processes that an earlier process had left behind", orphans)
     code = 0
     try:
-        asyncio.run(_serve(home, port, portal_port))
+        asyncio.run(_serve(home, ports))
     except BaseException:
         logger.exception("the laptop cloud broke down")  # here, as nothing reaches the interpreter's own report
         code = 1

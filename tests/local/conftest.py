@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from bench.laptop import free_ports
+from bench.laptop import free_laptop_ports
 from lake import odcs, settings
 from lake.contracts import Contract
 from lake.names import Names
@@ -32,24 +32,23 @@ class Laptop:
     """A laptop cloud of the tests' own: state directory, ports, clients as root or as a role, and the `lake` command."""
 
     home: Path
-    ports: list[int] = field(default_factory=lambda: free_ports(2))
+    ports: dict[str, int] = field(default_factory=free_laptop_ports)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return f"http://127.0.0.1:{self.ports['port']}"
 
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        own = {"LAKE_HOME": self.home, "LAKE_PORT": self.ports[0], "LAKE_PORTAL_PORT": self.ports[1]}
-        return {**kept, **{name: str(value) for name, value in own.items()}}
+        return {**kept, "LAKE_HOME": str(self.home), **process.variables(self.ports)}
 
     @property
     def names(self) -> Names:
         return settings.load("local").names(account=ACCOUNT)
 
     def start(self) -> None:
-        process.start(self.home, *self.ports)
+        process.start(self.home, self.ports)
 
     def stop(self) -> None:
         process.stop(self.home)

@@ -5,7 +5,6 @@ import datetime as dt
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,9 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from deltalake import write_deltalake
+
+from bench.laptop import free_laptop_ports
+from local import process
 
 ACCOUNT = "000000000000"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,20 +42,12 @@ class Cloud:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        with socket.socket() as probe, socket.socket() as portal:
-            probe.bind(("127.0.0.1", 0))
-            portal.bind(("127.0.0.1", 0))
-            self.port, self._portal = probe.getsockname()[1], portal.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.ports = free_laptop_ports()
+        self.endpoint = f"http://127.0.0.1:{self.ports['port']}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        environment = {
-            **os.environ,
-            "LAKE_HOME": str(self.home),
-            "LAKE_PORT": str(self.port),
-            "LAKE_PORTAL_PORT": str(self._portal),
-        }
+        environment = {**os.environ, "LAKE_HOME": str(self.home), **process.variables(self.ports)}
         with (self.home / "test.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "local.serve"], cwd=ROOT, env=environment, stdout=log, stderr=log

@@ -216,7 +216,7 @@ def test_a_download_longer_than_the_lambdas_life_goes_on_in_the_next_invocation(
     line.write(2021, ballast, header=f",{VINTAGE_B.header}")
     slow = {"on": "2021.csv", "kind": "slow", "bytes_per_second": 10_000_000}
     wish = {"origin": "files", "directory": str(line.folder), "faults": [slow]}
-    requests.put(f"http://127.0.0.1:{line.laptop.ports[1]}/_control", json=wish, timeout=60).raise_for_status()
+    requests.put(f"http://127.0.0.1:{line.laptop.ports['portal_port']}/_control", json=wish, timeout=60).raise_for_status()
     report = line.laptop.json("run", "boston311")
     said = line.laptop.lake("logs", report["run_id"], "--step", "ingest").stdout
     assert said.count("START RequestId") > 2, "one to discover, one to fetch this resource alone"
@@ -438,7 +438,7 @@ def test_down_leaves_no_process_and_up_again_finds_everything(line: Line) -> Non
     daemon = json.loads((laptop.home / "daemon.json").read_text())["pid"]
     laptop.lake("down")
     assert [pid for pid in (daemon, *running) if identity(pid)] == []
-    assert [process.holder(port) for port in laptop.ports] == [None, None]
+    assert [process.holder(port) for port in laptop.ports.values()] == [None] * len(laptop.ports)
     assert "start it with `lake up`" in laptop.lake("query", "SELECT 1", code=1).stderr
     assert "every stack is deployed as it stands here" in laptop.lake("up").stderr
     assert "every stack is deployed as it stands here" in laptop.lake("up").stderr
@@ -446,9 +446,9 @@ def test_down_leaves_no_process_and_up_again_finds_everything(line: Line) -> Non
 
 
 def test_a_port_in_use_is_told_with_its_holder(laptop: Laptop, tmp_path: Path) -> None:
-    other = Laptop(tmp_path / "other", [laptop.ports[0], laptop.ports[1]])
+    other = Laptop(tmp_path / "other", laptop.ports)
     daemon = json.loads((laptop.home / "daemon.json").read_text())["pid"]
-    assert f"port {laptop.ports[0]} is in use by pid {daemon} " in other.lake("up", code=1).stderr
+    assert f"port {laptop.ports['port']} is in use by pid {daemon} " in other.lake("up", code=1).stderr
 
 
 def test_crawled_tables_are_what_their_contracts_say(line: Line, contracts: dict[str, Contract]) -> None:

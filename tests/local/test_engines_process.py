@@ -13,13 +13,8 @@ from typing import Any
 import boto3
 import pytest
 
+from bench.laptop import free_laptop_ports
 from local import children, process
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -31,30 +26,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_from_stopped_to_running_to_stopped(home: Path) -> None:
     assert process.inspect(home).state == "stopped"
-    port, portal_port = free_port(), free_port()
-    daemon = process.start(home, port, portal_port)
-    assert (daemon.port, process.inspect(home).state) == (port, "running")
-    assert process.start(home, port, portal_port) == daemon
+    ports = free_laptop_ports()
+    daemon = process.start(home, ports)
+    assert (daemon.ports, process.inspect(home).state) == (ports, "running")
+    assert process.start(home, ports) == daemon
     assert process.stop(home)
     assert process.inspect(home).state == "stopped"
-    assert process.holder(port) is None
-    assert process.holder(portal_port) is None
+    assert [process.holder(port) for port in ports.values()] == [None] * len(ports)
     assert not process.stop(home)
 
 
 def test_state_survives_a_stop_and_a_kill(home: Path) -> None:
-    port, portal_port = free_port(), free_port()
+    ports = free_laptop_ports()
 
     def client(service: str) -> Any:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        return boto3.client(service, endpoint_url=f"http://127.0.0.1:{port}", **keys)
+        return boto3.client(service, endpoint_url=f"http://127.0.0.1:{ports['port']}", **keys)
 
-    process.start(home, port, portal_port)
+    process.start(home, ports)
     client("s3").create_bucket(Bucket="kept")
     client("sqs").create_queue(QueueName="kept")
     client("s3").put_object(Bucket="kept", Key="k", Body=b"v")
     process.stop(home)
-    daemon = process.start(home, port, portal_port)
+    daemon = process.start(home, ports)
     assert client("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"v"
     assert len(client("sqs").list_queues()["QueueUrls"]) == 1
     client("sqs").create_queue(QueueName="newer")
@@ -65,7 +59,7 @@ def test_state_survives_a_stop_and_a_kill(home: Path) -> None:
     while process.inspect(home).state != "dead" and time.monotonic() < end:
         time.sleep(0.05)
     assert process.inspect(home).state == "dead"
-    process.start(home, port, portal_port)
+    process.start(home, ports)
     assert client("s3").get_object(Bucket="kept", Key="newer")["Body"].read() == b"v"
     assert len(client("sqs").list_queues()["QueueUrls"]) == 2
 
@@ -75,21 +69,21 @@ def test_a_taken_port_is_told_with_its_holder(home: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(process.ProcessError, match=rf"in use by pid {os.getpid()} \(") as caught:
-            process.start(home, taken.getsockname()[1], free_port())
+            process.start(home, {**free_laptop_ports(), "port": taken.getsockname()[1]})
     assert "config/local.toml" in str(caught.value)
 
 
 def test_running_on_other_ports_is_told(home: Path) -> None:
-    daemon = process.start(home, free_port(), free_port())
-    with pytest.raises(process.ProcessError, match=f"already running on ports {daemon.port}"):
-        process.start(home, free_port(), free_port())
+    daemon = process.start(home, free_laptop_ports())
+    with pytest.raises(process.ProcessError, match=f"already running on ports {daemon.ports['port']}"):
+        process.start(home, free_laptop_ports())
 
 
 def test_why_the_portal_does_not_start_is_told(home: Path) -> None:
     home.mkdir()
     (home / "portal.json").write_text('{"origin": "nowhere"}')
     with pytest.raises(process.ProcessError, match=r"ended at once(?s:.*)portal\.json(?s:.*)'nowhere'"):
-        process.start(home, free_port(), free_port())
+        process.start(home, free_laptop_ports())
     assert "Traceback" in (home / "daemon.log").read_text()
     assert process.inspect(home).state == "stopped"
 
