@@ -8,6 +8,7 @@ needs neither network nor uv.
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 
 Architecture = Literal["arm64", "x86_64"]
-_PLATFORMS: dict[Architecture, str] = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
+# uv knows no manylinux between 2014 (glibc 2.17), for which DuckDB has no wheels, and this; `_check_glibc` holds the true border.
+_PLATFORMS: dict[Architecture, str] = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+_RUNTIME_GLIBC = (2, 26)  # of Amazon Linux 2, on which Lambda runs Python 3.11
 _MACHINES: dict[str, Architecture] = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
 
 # `lake.odcs` and `lake.settings` belong to the workstation: they need YAML and the repository's folders.
@@ -33,6 +36,8 @@ _WORKSTATION = ("odcs.py", "settings.py")
 # Services that a job may call; botocore describes 400 of them in 100 MB.
 _JOB_SERVICES = ("s3", "sts", "dynamodb")
 _DEPS_MARKER = "tributary-deps.txt"  # `lake.spark.deps` knows the archive by it
+# manylinux2014, written beside manylinux_2_17 or alone, is older than every border here.
+_GLIBC = re.compile(r"manylinux_(\d+)_(\d+)_")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
@@ -58,13 +63,19 @@ def host_architecture() -> Architecture:
 
 def lambda_package(name: str, *, architecture: Architecture) -> Package:
     """`ingestion/<name>` with the kernel and its dependencies for `architecture`."""
-    dependencies = _dependencies("ingestion", platform_name=_PLATFORMS[architecture])
+    dependencies = _dependencies(_lock_of(name), platform_name=_PLATFORMS[architecture])
     sources = {
         **_kernel(),
         **_files(ROOT / "ingestion", prefix="ingestion", pattern="*.py"),
         **_files(ROOT / "ingestion" / name, prefix=f"ingestion/{name}", pattern="**/*.py"),
     }
     return _zip(f"lambda-{name}", sources, dependencies=dependencies)
+
+
+def _lock_of(name: str) -> str:
+    """The lock of `ingestion/<name>`: its own, if it has one."""
+    own = f"ingestion-{name}"
+    return own if (ROOT / "requirements" / f"{own}.txt").is_file() else "ingestion"
 
 
 def jobs_code() -> Package:
@@ -112,12 +123,27 @@ def _dependencies(name: str, *, platform_name: str) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PackageError(f"{target.name} could not be built; run `make setup` with a network. uv said:\n{done.stderr}")
+        _check_glibc(Path(scratch))
         try:
             Path(scratch).rename(target)
         except OSError:  # another process was faster
             if not target.is_dir():
                 raise
     return target
+
+
+def _check_glibc(directory: Path) -> None:
+    """Raises PackageError naming every wheel in `directory` that the runtime's C library is too old for."""
+    newer = []
+    for wheel in sorted(directory.glob("*.dist-info/WHEEL")):
+        found = [(int(major), int(minor)) for major, minor in _GLIBC.findall(wheel.read_text())]
+        if found and min(found) > _RUNTIME_GLIBC:
+            newer.append(f"{wheel.parent.name.removesuffix('.dist-info')} (glibc {'.'.join(map(str, min(found)))})")
+    if newer:
+        raise PackageError(
+            f"the Lambda runtime has glibc {'.'.join(map(str, _RUNTIME_GLIBC))}, too old for {', '.join(newer)}: "
+            "lock an older version in requirements/"
+        )
 
 
 def _zip(name: str, sources: dict[str, bytes], *, dependencies: Path | None = None) -> Package:
@@ -162,7 +188,8 @@ def _is_needed(parts: Iterable[str]) -> bool:
 def main() -> None:
     """Fetches the dependencies of every package, for this machine and for AWS."""
     for architecture in sorted({host_architecture(), "arm64"}):
-        print(_dependencies("ingestion", platform_name=_PLATFORMS[architecture]).name)
+        for lock in sorted((ROOT / "requirements").glob("ingestion*.txt")):
+            print(_dependencies(lock.stem, platform_name=_PLATFORMS[architecture]).name)
     print(_dependencies("jobs", platform_name=_PLATFORMS["x86_64"]).name)
 
 
