@@ -1,0 +1,263 @@
+"""PostgreSQL's logical replication messages of the plugin pgoutput, protocol version 1, as values.
+
+Layout: PostgreSQL documentation, "Logical Replication Message Formats". Column values stay text, as the server prints them.
+"""
+
+import datetime as dt
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+class DecodeError(Exception):
+    """The bytes are no message of protocol version 1; the text says at which byte."""
+
+
+class Unchanged(Enum):
+    """A large value that an UPDATE did not touch and that the server therefore does not send."""
+
+    TOAST = "unchanged"
+
+
+UNCHANGED = Unchanged.TOAST
+Value = str | None | Unchanged
+Row = tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A transaction's changes follow. final_lsn: where its commit record stands; committed_at: UTC."""
+
+    final_lsn: int
+    committed_at: dt.datetime
+    xid: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The transaction is complete. end_lsn: the position to confirm once its changes are kept."""
+
+    commit_lsn: int
+    end_lsn: int
+    committed_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The transaction was replicated from elsewhere."""
+
+    lsn: int
+    name: str
+
+
+@dataclass(frozen=True)
+class RelationColumn:
+    """type_oid and modifier as in pg_attribute (atttypid, atttypmod); key: part of the replica identity."""
+
+    name: str
+    type_oid: int
+    modifier: int
+    key: bool
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table as the following changes have it; identity: pg_class.relreplident."""
+
+    oid: int
+    schema: str
+    table: str
+    identity: str
+    columns: tuple[RelationColumn, ...]
+
+
+@dataclass(frozen=True)
+class TypeName:
+    """A data type that is not built in."""
+
+    oid: int
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Insert:
+    relation: int
+    new: Row
+
+
+@dataclass(frozen=True)
+class Update:
+    """old: the whole row before (REPLICA IDENTITY FULL); key: only its identity, if that changed; both None otherwise."""
+
+    relation: int
+    new: Row
+    old: Row | None = None
+    key: Row | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Exactly one of old (REPLICA IDENTITY FULL) and key is there."""
+
+    relation: int
+    old: Row | None = None
+    key: Row | None = None
+
+
+@dataclass(frozen=True)
+class Truncate:
+    relations: tuple[int, ...]
+    cascade: bool
+    restart_identity: bool
+
+
+Message = Begin | Commit | Origin | Relation | TypeName | Insert | Update | Delete | Truncate
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 1
+
+    def number(self, layout: struct.Struct) -> int:
+        try:
+            found: int = layout.unpack_from(self._data, self._at)[0]
+        except struct.error as error:
+            raise DecodeError(f"message {self._data[:1]!r} ends at byte {len(self._data)}") from error
+        self._at += layout.size
+        return found
+
+    def text(self) -> str:
+        end = self._data.find(b"\0", self._at)
+        if end < 0:
+            raise DecodeError(f"text at byte {self._at} has no end")
+        found = self._decoded(self._at, end)
+        self._at = end + 1
+        return found
+
+    def mark(self) -> str:
+        found = self._data[self._at : self._at + 1]
+        if not found:
+            raise DecodeError(f"message {self._data[:1]!r} ends at byte {self._at}")
+        self._at += 1
+        return found.decode("latin-1")
+
+    def instant(self) -> dt.datetime:
+        since = self.number(_INT64)
+        try:
+            return EPOCH + dt.timedelta(microseconds=since)
+        except OverflowError as error:
+            raise DecodeError(f"{since} microseconds since 2000 are no date") from error
+
+    def row(self) -> Row:
+        values: list[Value] = []
+        for _ in range(self.number(_INT16)):
+            kind = self.mark()
+            if kind == "t":
+                length = self.number(_INT32)
+                end = self._at + length
+                if length < 0 or end > len(self._data):
+                    raise DecodeError(f"value at byte {self._at} is longer than its message")
+                values.append(self._decoded(self._at, end))
+                self._at = end
+            elif kind == "n":
+                values.append(None)
+            elif kind == "u":
+                values.append(UNCHANGED)
+            else:
+                raise DecodeError(f"unknown kind of value {kind!r} at byte {self._at - 1}")
+        return tuple(values)
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise DecodeError(f"message {self._data[:1]!r} goes on after byte {self._at}")
+
+    def _decoded(self, start: int, end: int) -> str:
+        try:
+            return self._data[start:end].decode()
+        except UnicodeDecodeError as error:
+            raise DecodeError(f"text at byte {start} is not UTF-8") from error
+
+
+_INT8, _INT16, _INT32, _UINT32, _INT64, _UINT64 = (struct.Struct(f"!{code}") for code in "bhiIqQ")
+
+
+def decode(data: bytes) -> Message:
+    """One message. Raises DecodeError."""
+    reader = _Reader(data)
+    decoder = _DECODERS.get(data[:1])
+    if decoder is None:
+        raise DecodeError(f"unknown message {data[:1]!r}")
+    message = decoder(reader)
+    reader.end()
+    return message
+
+
+def _begin(r: _Reader) -> Begin:
+    return Begin(r.number(_UINT64), r.instant(), r.number(_UINT32))
+
+
+def _commit(r: _Reader) -> Commit:
+    r.number(_INT8)  # flags, none in use
+    return Commit(r.number(_UINT64), r.number(_UINT64), r.instant())
+
+
+def _relation(r: _Reader) -> Relation:
+    oid, schema, table, identity = r.number(_UINT32), r.text() or "pg_catalog", r.text(), r.mark()
+    columns = []
+    for _ in range(r.number(_INT16)):
+        key = r.number(_INT8) & 1
+        columns.append(RelationColumn(r.text(), r.number(_UINT32), r.number(_INT32), bool(key)))
+    return Relation(oid, schema, table, identity, tuple(columns))
+
+
+def _insert(r: _Reader) -> Insert:
+    relation = r.number(_UINT32)
+    _expect(r.mark(), "N")
+    return Insert(relation, r.row())
+
+
+def _update(r: _Reader) -> Update:
+    relation, kind = r.number(_UINT32), r.mark()
+    before = None
+    if kind in "OK":
+        before = r.row()
+        _expect(r.mark(), "N")
+    else:
+        _expect(kind, "N")
+    new = r.row()
+    return Update(relation, new, old=before if kind == "O" else None, key=before if kind == "K" else None)
+
+
+def _delete(r: _Reader) -> Delete:
+    relation, kind = r.number(_UINT32), r.mark()
+    _expect(kind, "OK")
+    before = r.row()
+    return Delete(relation, old=before if kind == "O" else None, key=before if kind == "K" else None)
+
+
+def _truncate(r: _Reader) -> Truncate:
+    count, options = r.number(_INT32), r.number(_INT8)
+    return Truncate(tuple(r.number(_UINT32) for _ in range(count)), bool(options & 1), bool(options & 2))
+
+
+def _expect(found: str, wanted: str) -> None:
+    if found not in wanted:
+        raise DecodeError(f"a row begins with {found!r} instead of {' or '.join(wanted)}")
+
+
+_DECODERS: dict[bytes, Callable[[_Reader], Message]] = {
+    b"B": _begin,
+    b"C": _commit,
+    b"O": lambda r: Origin(r.number(_UINT64), r.text()),
+    b"R": _relation,
+    b"Y": lambda r: TypeName(r.number(_UINT32), r.text() or "pg_catalog", r.text()),
+    b"I": _insert,
+    b"U": _update,
+    b"D": _delete,
+    b"T": _truncate,
+}
