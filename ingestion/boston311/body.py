@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from typing import Self
 
 from ingestion.boston311.bronze import Upload
-from ingestion.boston311.model import Progress, StoredObject
+from ingestion.boston311.model import Progress
 from ingestion.boston311.packing import Packer
 from ingestion.boston311.transform import Inspector
+from ingestion.bronze import StoredObject
 
 
 class Body:

@@ -1,52 +1,29 @@
 """Bronze as this source writes it: one gzip object per resource version, its manifest, the origin."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ingestion.boston311.model import Manifest, OriginMismatch, Progress, StoredObject
+from ingestion.boston311.model import Manifest, Progress
 from ingestion.boston311.transform import parse_manifest
-from lake.names import manifest_key, manifest_prefix, origin_key
+from ingestion.bronze import SourceBucket, StoredObject
+from lake.names import manifest_key, manifest_prefix
 
 # S3 takes at most 10,000 parts and none but the last below 5 MiB: 8 MiB reach 78 GiB, packed, with one part in memory.
 PART_BYTES = 8 << 20
 GZIP = "application/gzip"
 
 
-class Bronze:
-    """The bronze bucket of one source. `s3`: a boto3 S3 client."""
-
-    def __init__(self, *, s3: Any, bucket: str, source: str) -> None:
-        self._s3, self._bucket, self._source = s3, bucket, source
-
-    def claim_origin(self, origin: str) -> None:
-        """Records the origin, once. Raises OriginMismatch when bronze holds another one."""
-        key = origin_key(self._source)
-        body = json.dumps({"origin": origin}).encode()
-        try:
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ContentType="application/json")
-        except ClientError as error:
-            # 409: somebody is writing it at this moment; what he wrote is read below.
-            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
-        held = json.loads(self._read(key))["origin"]
-        if held != origin:
-            raise OriginMismatch(
-                f"the lake holds {self._source} from origin {held!r}, the portal now serves {origin!r}: "
-                f"go back to {held!r}, or empty the lake with `lake down --wipe`"
-            )
+class Bronze(SourceBucket):
+    """Bronze of this source."""
 
     def manifest(self, resource_id: str) -> Manifest | None:
         """The newest manifest; None when there is none or it does not parse."""
         key = manifest_key(self._source, resource_id)
-        # Looked up by listing: the role may list below its prefix only, and then S3 answers 403 to a read of what is absent.
-        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
-        if [entry["Key"] for entry in listed] != [key]:
-            return None
-        return parse_manifest(self._read(key))
+        body = self.read(key)
+        return None if body is None else parse_manifest(body)
 
     def resource_ids(self) -> Iterator[str]:
         """Every resource that has a manifest."""
@@ -70,10 +47,6 @@ class Bronze:
             Body=manifest.model_dump_json().encode(),
             ContentType="application/json",
         )
-
-    def _read(self, key: str) -> bytes:
-        body: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        return body
 
 
 class UploadLost(Exception):

@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-import urllib3
 
-from ingestion.boston311.backoff import TRANSIENT_STATUS, Backoff, PortalRejected, PortalUnavailable, Truncated, retry_after
+from ingestion import bodies
+from ingestion.backoff import Backoff, retry_after
+from ingestion.bodies import announced_length, is_encoded
+from ingestion.boston311.failures import TRANSIENT_STATUS, PortalRejected, PortalUnavailable, Truncated
 from ingestion.boston311.model import Package, Resource
 from ingestion.boston311.transform import package_of
 
-CHUNK_BYTES = 1 << 16  # a slow body must not hold up the look at the clock
 ANSWER_BYTES = 16 << 20  # of an action; the package's has 60 KB
 ERROR_BYTES = 1 << 16
 TIMEOUT = (10, 60)  # seconds to connect, seconds between two reads
@@ -117,48 +118,17 @@ def announced_bytes(response: requests.Response) -> int | None:
     if response.status_code == 206:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         return int(found[2]) if found and found[2] != "*" else None
-    return None if is_encoded(response) else _length(response)
-
-
-def is_encoded(response: requests.Response) -> bool:
-    """Whether the body comes compressed although that was not asked for: ranges then count other bytes than ours."""
-    return response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
-
-
-def ends_with_connection(response: requests.Response) -> bool:
-    """Whether nothing but the end of the connection tells where the body ends: then a break looks like an end."""
-    return _length(response) is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower()
+    return None if is_encoded(response) else announced_length(response)
 
 
 def chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body, or the part of it that was asked for, in pieces of at most CHUNK_BYTES, each as soon as it is there.
-
-    Raises Truncated, PortalUnavailable; what came before was yielded.
-    """
-    received = 0
-    expected = _length(response)
+    """The body, as ingestion.bodies has it. Raises Truncated, PortalUnavailable."""
     try:
-        # Not iter_content: it waits for a full piece, and what came of the last one before a break is lost.
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            received += len(chunk)
-            yield chunk
-    except urllib3.exceptions.ProtocolError as error:
-        raise Truncated(f"the body broke off after {received:,} of {_shown(expected)} bytes") from error
-    except urllib3.exceptions.HTTPError as error:
-        raise PortalUnavailable(f"the connection was lost after {received:,} of {_shown(expected)} bytes") from error
-    if is_encoded(response):
-        received = response.raw.tell()
-    if expected is not None and received != expected:
-        raise Truncated(f"the body has {received:,} of {expected:,} bytes")
-
-
-def _length(response: requests.Response) -> int | None:
-    written = response.headers.get("Content-Length", "").strip()
-    return int(written) if written.isascii() and written.isdigit() else None
-
-
-def _shown(expected: int | None) -> str:
-    return "?" if expected is None else f"{expected:,}"
+        yield from bodies.chunks(response)
+    except bodies.BrokenOff as error:
+        raise Truncated(str(error)) from error
+    except bodies.ConnectionLost as error:
+        raise PortalUnavailable(str(error)) from error
 
 
 def _check_status(response: requests.Response, accepted: tuple[int, ...]) -> None:

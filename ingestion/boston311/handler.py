@@ -5,7 +5,7 @@ import os
 from functools import lru_cache
 from typing import Any, Protocol
 
-from ingestion.boston311.backoff import Backoff
+from ingestion.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Discover, Environment, parse_event

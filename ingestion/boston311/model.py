@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ingestion.boston311.records import Records
-
-Origin = Literal["simulated", "files", "live"]
+from ingestion.bronze import Origin, StoredObject
 
 
 class Environment(BaseModel):
@@ -42,14 +41,6 @@ class Package(BaseModel):
 
     origin: Origin
     resources: list[Resource]
-
-
-class StoredObject(BaseModel):
-    """One version of one object in bronze."""
-
-    key: str
-    version_id: str | None
-    etag: str
 
 
 class Manifest(BaseModel):
@@ -150,10 +141,6 @@ class Fetched(BaseModel):
     error: str | None = None
     rows: int | None = None
     bytes: int | None = None
-
-
-class OriginMismatch(Exception):
-    """Bronze holds another origin than the portal serves now; one lake holds one origin per source."""
 
 
 class Refused(Exception):

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable
 
-from ingestion.boston311.backoff import PortalRejected
 from ingestion.boston311.bronze import Bronze, UploadLost
 from ingestion.boston311.client import Portal
-from ingestion.boston311.model import Discover, Discovered, Fetch, Fetched, More, OriginMismatch, Refused, Resource
+from ingestion.boston311.failures import PortalRejected
+from ingestion.boston311.model import Discover, Discovered, Fetch, Fetched, More, Refused, Resource
 from ingestion.boston311.transfer import Transfer
 from ingestion.boston311.transform import may_have_changed
+from ingestion.bronze import OriginMismatch
 
 log = logging.getLogger(__name__)
 

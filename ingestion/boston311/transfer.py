@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import requests
 
-from ingestion.boston311.backoff import PortalRejected, PortalUnavailable, Truncated
+from ingestion.bodies import ends_with_connection, is_encoded
 from ingestion.boston311.body import Body
 from ingestion.boston311.bronze import Bronze
-from ingestion.boston311.client import Portal, announced_bytes, chunks, ends_with_connection, is_encoded
+from ingestion.boston311.client import Portal, announced_bytes, chunks
+from ingestion.boston311.failures import PortalRejected, PortalUnavailable, Truncated
 from ingestion.boston311.model import Fetch, Fetched, Manifest, More, Refused, Resource
 from ingestion.boston311.packing import LINK_BYTES
 

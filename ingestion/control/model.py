@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from ingestion.run_part import Decision, Refusal, TableReport
 from lake.failures import in_words
 
 MAX_ERROR = 2000
@@ -90,40 +91,6 @@ class Lease(BaseModel):
     execution_arn: str
     run_id: str
     taken_at: str
-
-
-class Refusal(BaseModel):
-    object: str
-    rule: str
-
-
-class Decision(BaseModel):
-    """What was decided about an object that was not refused, e.g. which clock its times were read by, and from what evidence."""
-
-    object: str
-    decision: str
-
-
-class TableReport(BaseModel):
-    """Account of one table in one run; `version` is null when the run did not touch the table."""
-
-    table: str
-    read: int = 0
-    written: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    quarantined: int = 0
-    withdrawn: int = 0
-    version: int | None = None
-
-
-class Part(BaseModel):
-    """What one job left under run_parts/."""
-
-    step: str
-    refused: list[Refusal] = []
-    decisions: list[Decision] = []
-    tables: list[TableReport] = []
 
 
 class RunReport(BaseModel):

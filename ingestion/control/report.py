@@ -7,7 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ingestion.control.model import Decision, Finish, Part, Refusal, RunReport, TableReport, error_text
+from ingestion.control.model import Finish, RunReport, error_text
+from ingestion.run_part import Decision, Part, Refusal, TableReport
 from lake.contracts import RELEASABLE
 from lake.names import run_parts_prefix, run_report_key
 

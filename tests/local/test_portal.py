@@ -13,7 +13,7 @@ import requests
 from moto import mock_aws
 from portal_calls import PACKAGE_ID, action, control, get, package
 
-from ingestion.boston311.backoff import Backoff
+from ingestion.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Discover, Fetch

@@ -11,8 +11,8 @@ import requests
 from moto import mock_aws
 from portal_calls import PACKAGE_ID, action, control, get, package
 
+from ingestion.backoff import Backoff
 from ingestion.boston311 import client, operations
-from ingestion.boston311.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.model import Discover, Fetch
 from local.sources import boston311

@@ -9,9 +9,10 @@ import responses
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ingestion.backoff import Backoff, retry_after
 from ingestion.boston311 import client as client_module
-from ingestion.boston311.backoff import Backoff, PortalRejected, PortalUnavailable, Truncated, retry_after
 from ingestion.boston311.client import Portal, chunks, without_default_port
+from ingestion.boston311.failures import PortalRejected, PortalUnavailable, Truncated
 
 URL = "https://portal.example.org"
 SHOW = f"{URL}/api/3/action/package_show"

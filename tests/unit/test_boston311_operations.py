@@ -11,12 +11,14 @@ import pytest
 import responses
 from moto import mock_aws
 
+from ingestion.backoff import Backoff
 from ingestion.boston311 import handler as handler_module
-from ingestion.boston311.backoff import Backoff, PortalUnavailable
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Portal
-from ingestion.boston311.model import Discover, Fetch, Fetched, OriginMismatch, Resource
+from ingestion.boston311.failures import PortalUnavailable
+from ingestion.boston311.model import Discover, Fetch, Fetched, Resource
 from ingestion.boston311.operations import discover, fetch
+from ingestion.bronze import OriginMismatch
 
 URL = "https://portal.example.org"
 SHOW = f"{URL}/api/3/action/package_show"

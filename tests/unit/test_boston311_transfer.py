@@ -14,9 +14,9 @@ import responses
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from ingestion.backoff import Backoff
 from ingestion.boston311 import bronze as bronze_module
 from ingestion.boston311 import packing, transfer
-from ingestion.boston311.backoff import Backoff
 from ingestion.boston311.bronze import Bronze
 from ingestion.boston311.client import Portal
 from ingestion.boston311.model import Fetch, Fetched, More, Resource, parse_event

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.boston311.model import Manifest, Refused, Resource, StoredObject
+from ingestion.boston311.model import Manifest, Refused, Resource
 from ingestion.boston311.records import Records
 from ingestion.boston311.transform import Inspector, may_have_changed, package_of, parse_manifest
+from ingestion.bronze import StoredObject
 
 CSV = b"case_enquiry_id,open_dt\n1,2011-07-01 00:00:00\n"
 

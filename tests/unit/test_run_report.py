@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ingestion.control import handler as handler_module
 from ingestion.control import report
-from ingestion.control.model import Decision, Environment, Finish, Part, TableReport, error_text
+from ingestion.control.model import Environment, Finish, error_text
+from ingestion.run_part import Decision, Part, TableReport
 
 TABLES = ("silver.service_requests", "gold.case_delays")
 VARIABLES = {

@@ -1,8 +1,4 @@
-"""When the portal is asked again, and when not.
-
-Terminal and transient failures are different classes. The portal's firewall answers 403 for throttling, not for rights,
-so 403 counts as transient here.
-"""
+"""When a source is asked again, and how long after."""
 
 import itertools
 import logging
@@ -16,36 +12,19 @@ from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
-TRANSIENT_STATUS = frozenset({403, 408, 429, 500, 502, 503, 504})
 T = TypeVar("T")
 
 
-class PortalError(Exception):
-    """The portal did not give what was asked."""
-
-
-class PortalUnavailable(PortalError):
-    """Transient: throttled, overloaded or unreachable. `retry_after` is the portal's wish in seconds."""
+class Unavailable(Exception):
+    """Transient: throttled, overloaded or unreachable. `retry_after` is the source's wish in seconds."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
-class Truncated(PortalUnavailable):
-    """The body ended before its announced length."""
-
-
-class PortalRejected(PortalError):
-    """Terminal: the portal understood and said no. `status` is the HTTP status."""
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class Backoff:
-    """Exponential, full jitter, capped. Retry-After is a floor, capped too: a portal cannot park the function.
+    """Exponential, full jitter, capped. Retry-After is a floor, capped too: a source cannot park the function.
 
     time_left: seconds that may pass; a longer pause is not begun.
     """
@@ -70,7 +49,7 @@ class Backoff:
         drawn = self._jitter() * min(self._cap, self._base * float(2**attempt))
         return max(drawn, min(retry_after or 0.0, self._retry_after_cap))
 
-    def wait(self, failures: int, error: PortalUnavailable) -> bool:
+    def wait(self, failures: int, error: Unavailable) -> bool:
         """Sleeps after the `failures`-th failure in a row. False, at once, if it was the last or there is no time for it."""
         if failures >= self.attempts:
             return False
@@ -82,11 +61,11 @@ class Backoff:
         return True
 
     def run(self, call: Callable[[], T]) -> T:
-        """Repeats `call` while it raises PortalUnavailable; raises the last one."""
+        """Repeats `call` while it raises Unavailable; raises the last one."""
         for failures in itertools.count(1):
             try:
                 return call()
-            except PortalUnavailable as error:
+            except Unavailable as error:
                 if not self.wait(failures, error):
                     raise
         raise AssertionError("counting does not end")
