@@ -1,6 +1,5 @@
 """How far a replication process has come: on disk, whole at every change, so that the next process goes on from there."""
 
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -64,6 +63,6 @@ class State:
     def write(self, directory: Path) -> None:
         write_json(directory / STATE, asdict(self))
 
-
-def touched(table: TableState) -> None:
-    table.updated = time.time()
+    def write_name(self, directory: Path) -> None:
+        """Only that a name has been given, before the object is written: what it holds is not in the target yet."""
+        write_json(directory / STATE, {**(read_json(directory / STATE) or asdict(self)), "last_file": self.last_file})

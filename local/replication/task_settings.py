@@ -125,7 +125,7 @@ def _section(section: str, content: dict[str, Any]) -> None:
 
 
 def _check(name: str, value: Any, supported: tuple[Any, ...]) -> None:
-    if supported is not ANY and value not in supported:
+    if supported and value not in supported:
         wanted = " or ".join(_text(each) for each in supported)
         raise SettingsError(f"Task settings: {name} {_text(value)} is not supported by the laptop's DMS, only {wanted}")
 

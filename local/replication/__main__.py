@@ -1,0 +1,5 @@
+"""`python -m local.replication DIRECTORY`: replicate what the directory's plan says."""
+
+from local.replication.process import main
+
+main()
