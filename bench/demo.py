@@ -13,7 +13,9 @@ from bench.laptop import laptop, line, timed
 
 ROWS = 100_000
 LATE = "status = 'Closed' AND closed_at > target_at"
-STRAIGHT = f"SELECT neighborhood, count(*) AS late FROM ({{requests}}) WHERE {LATE} GROUP BY neighborhood ORDER BY neighborhood"
+# A row whose opening cannot be read (one says the 30th of February) is in quarantine and in no answer.
+STRAIGHT = f"""SELECT neighborhood, count(*) AS late FROM ({{requests}}) WHERE {LATE} AND opened_at IS NOT NULL
+    GROUP BY neighborhood ORDER BY neighborhood"""
 ASKED = "SELECT neighborhood, count(*) AS late FROM gold.case_delays GROUP BY neighborhood ORDER BY neighborhood"
 
 
