@@ -31,6 +31,10 @@ class SourceBucket:
     def __init__(self, *, s3: Any, bucket: str, source: str) -> None:
         self._s3, self._bucket, self._source = s3, bucket, source
 
+    @property
+    def source(self) -> str:
+        return self._source
+
     def claim_origin(self, origin: str) -> None:
         """Records the origin, once. Raises OriginMismatch when bronze holds another one."""
         key = origin_key(self._source)

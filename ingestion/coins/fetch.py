@@ -6,6 +6,7 @@ from itertools import count
 
 from ingestion.coins.bronze import Bronze
 from ingestion.coins.client import PAGE, Answer, CoinMarketCap
+from ingestion.coins.coin import id_of
 from ingestion.coins.failures import CoinMarketCapRejected
 from ingestion.coins.listing import coins_in, instant_of, is_complete, iso, listing_id
 from ingestion.coins.model import Ask, Asked, Fetch, Fetched, Manifest
@@ -58,7 +59,7 @@ def ask(event: Ask, *, api: CoinMarketCap) -> Asked:
     sought, inactive = set(event.missing), set[int]()
     for state in NOT_ACTIVE:
         for coin in api.map(state) if sought - inactive else ():
-            if coin.get("id") in sought and coin.get("is_active") in (0, False):
+            if id_of(coin) in sought and coin.get("is_active") in (0, False):
                 inactive.add(coin["id"])
             if inactive == sought:
                 break

@@ -10,6 +10,8 @@ from ingestion.bronze import Origin, StoredObject
 TABLE = "bronze.tb_coins"
 STEP = "ingest"
 
+Outcome = Literal["loaded", "unchanged", "older", "refused"]
+
 
 class _Environment(BaseModel):
     """The environment variables of a function; the aliases are the names that its stack must set."""
@@ -138,7 +140,7 @@ class Loaded(BaseModel):
     """
 
     listing_id: str
-    outcome: Literal["loaded", "unchanged", "older", "refused"]
+    outcome: Outcome
     object: str
     rows: int = 0
     missing: list[int] = []
