@@ -58,7 +58,6 @@ SYMBOLS = {20: "OAK,OAK2", 21: "QUAD", 22: "QUAD", 23: "QUAD", 24: "QUAD", 25: "
 PRICES = {28: 1.31e-20, 29: 6.07e-19, 30: 475_020.5}
 ROCKETS = range(31, 38)  # their price jumps to 3,437 times and back every week, in turn
 STALE = frozenset({38})  # not updated for two days
-QUIRKS_END = 40
 
 # Share of coins below, log10 of the price in USD.
 _PRICE = ((0, -17.5), (0.012, -9), (0.05, -5.5), (0.25, -2.9), (0.5, -1.85), (0.75, -0.75), (0.95, 0.9), (0.99, 3.1), (1, 4.4))
@@ -73,7 +72,10 @@ _SYMBOL_SPACE = 42_000  # as many as make one symbol in fifteen shared, as among
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """price: in USD at rest; waves: (amplitude of the price's logarithm, phase) for each of the market's periods."""
+    """price: in USD at rest; waves: (amplitude of the price's logarithm, phase) for each of the market's periods.
+
+    recent: whether its price is known of the last month alone, so that changes over more are 0.
+    """
 
     index: int
     id: int
@@ -92,6 +94,7 @@ class Coin:
     maximum: float | None
     infinite: bool
     self_reported: float | None
+    recent: bool
 
 
 def universe(seed: int, count: int, *, periods: int) -> list[Coin]:
@@ -105,7 +108,7 @@ def _coin(seed: int, index: int, periods: int) -> Coin:
     identifier = known.id if known else 10_001 + index * 5 + rnd.randrange(5)
     name = known.name if known else NAMES.get(index) or _name(rnd)
     symbol = known.symbol if known else SYMBOLS.get(index) or _symbol(rnd)
-    added = _date(known.added) if known else _added(rnd, index)
+    added = _date(known.added) if known else _added(rnd)
     price = known.price if known else PRICES.get(index) or _price(rnd, index)
     circulating, total, maximum = _known_supplies(known) if known else _supplies(rnd, index, price)
     calm = index in PRICES or index in ROCKETS  # nothing else moves what is at its extreme
@@ -116,8 +119,7 @@ def _coin(seed: int, index: int, periods: int) -> Coin:
         id=identifier,
         name=name,
         symbol=symbol,
-        slug="-".join("".join(c if c in string.ascii_letters + string.digits else " " for c in name).lower().split())
-        + ("" if known else f"-{identifier}"),
+        slug=_slug(name) if known else f"{_slug(name) or 'coin'}-{identifier}",
         added=added,
         tags=tuple(rnd.sample(_TAGS, rnd.randrange(4))),
         platform=None if known or rnd.random() < 0.3 else _platform(rnd),
@@ -130,11 +132,16 @@ def _coin(seed: int, index: int, periods: int) -> Coin:
         maximum=maximum,
         infinite=maximum is None and rnd.random() < 0.3,
         self_reported=None if circulating or rnd.random() < 0.5 else round(total * rnd.random(), 2),
+        recent=known is None and index not in ROCKETS and rnd.random() < 1 / 30,
     )
 
 
 def _name(rnd: Random) -> str:
     return "".join(rnd.choices(_SYLLABLES, k=3)).capitalize() + rnd.choice(_TAILS)
+
+
+def _slug(name: str) -> str:
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in name).lower().split())
 
 
 def _symbol(rnd: Random) -> str:
@@ -149,11 +156,8 @@ def _date(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _added(rnd: Random, index: int) -> datetime:
-    """One coin in thirty was added within the 90 days before the epoch: it has no change over that time yet."""
-    if rnd.random() < 1 / 30 and index >= QUIRKS_END:
-        return EPOCH - timedelta(days=rnd.randrange(1, 90))
-    return _date("2013-04-28") + timedelta(days=int(4_500 * math.sqrt(rnd.random())), seconds=rnd.randrange(86_400))
+def _added(rnd: Random) -> datetime:
+    return _date("2013-04-28") + timedelta(days=int(4_600 * math.sqrt(rnd.random())), seconds=rnd.randrange(86_400))
 
 
 def _quantile(knots: tuple[tuple[float, float], ...], share: float) -> float:

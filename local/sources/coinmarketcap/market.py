@@ -105,8 +105,8 @@ def _height(coin: Coin, tick: int) -> float:
 def _quote(coin: Coin, tick: int) -> Quote:
     now = _height(coin, tick)
     price = coin.price * math.exp(now)
-    age = (EPOCH - coin.added).total_seconds() / 60 + tick
-    changes = tuple(round(100 * math.expm1(now - _height(coin, tick - h)), 8) if age > h else 0.0 for h in HORIZONS)
+    reach = HORIZONS[3] if coin.recent else HORIZONS[-1]
+    changes = tuple(round(100 * math.expm1(now - _height(coin, tick - h)), 8) if h <= reach else 0.0 for h in HORIZONS)
     (_, fast), (_, slow) = coin.waves[0], coin.waves[2]
     turn = 0.3 * math.sin(math.tau * tick / 11.3 + fast) + 0.4 * math.sin(math.tau * tick / (1.7 * DAY) + slow)
     before = 0.3 * math.sin(math.tau * (tick - DAY) / 11.3 + fast) + 0.4 * math.sin(math.tau * (tick - DAY) / (1.7 * DAY) + slow)

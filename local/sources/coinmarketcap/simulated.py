@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from local.sources.coinmarketcap import parameters, shapes
@@ -12,7 +13,7 @@ from local.sources.coinmarketcap.choice import Simulated
 from local.sources.coinmarketcap.coins import EPOCH
 from local.sources.coinmarketcap.envelope import Answer, dump, envelope, iso, status
 from local.sources.coinmarketcap.errors import invalid
-from local.sources.coinmarketcap.market import Market, Quote, Snapshot, instant
+from local.sources.coinmarketcap.market import Market, Quote, instant
 from local.sources.coinmarketcap.progress import Progress
 
 PER_CREDIT = {("listings", 1): 200, ("listings", 3): 250, ("quotes", 1): 100, ("quotes", 2): 100, ("quotes", 3): 250}
@@ -24,9 +25,14 @@ class SimulatedMarket:
 
     def __init__(self, choice: Simulated, progress: Progress, *, clock: Callable[[], float] = time.time) -> None:
         self._choice, self._progress, self._clock = choice, progress, clock
-        self._market = Market(seed=choice.seed, coins=choice.coins, inactive=choice.inactive, churn=choice.churn)
         self._lock = threading.Lock()
         self._rendered: OrderedDict[tuple[int, int, tuple[str, ...]], dict[int, bytes]] = OrderedDict()
+
+    @cached_property
+    def _market(self) -> Market:
+        """Made when it is first asked for: whoever starts the server may never ask."""
+        choice = self._choice
+        return Market(seed=choice.seed, coins=choice.coins, inactive=choice.inactive, churn=choice.churn)
 
     def listing(self, version: int, query: parameters.Listing, *, advance: bool, minutes_ago: int = 0) -> Answer:
         """advance: whether the client gets this answer, so that the next listing is a later one."""
@@ -36,7 +42,7 @@ class SimulatedMarket:
             wanted = snapshot.listed if query.plain else _selected(snapshot.listed, query)
             page = wanted[query.start - 1 : query.start - 1 + query.limit]
             credits = _credits("listings", version, len(page), query.convert)
-            head = self._head(version, snapshot, credits, total=len(wanted))
+            head = self._head(version, snapshot.tick, credits, total=len(wanted))
             return Answer(envelope(head, b"[" + b",".join(self._coins(version, tick, page, query)) + b"]"), credits)
 
     def quotes(self, version: int, query: parameters.Quotes) -> Answer:
@@ -60,7 +66,7 @@ class SimulatedMarket:
                 )
         data = _quotes_data(version, query, found)
         credits = _credits("quotes", version, len(coins), query.convert)
-        return Answer(envelope(self._head(version, snapshot, credits), dump(data)), credits)
+        return Answer(envelope(self._head(version, snapshot.tick, credits), dump(data)), credits)
 
     def map(self, query: parameters.Map) -> Answer:
         with self._lock:
@@ -82,10 +88,10 @@ class SimulatedMarket:
                 shapes.mapped(ranked.get(coin.id) or unranked[coin.id], status=wanted[coin.id], aux=query.aux, now=now)
                 for coin in page
             ]
-        return Answer(envelope(self._head(1, snapshot, 0), dump(data)), 0)
+        return Answer(envelope(self._head(1, snapshot.tick, 0), dump(data)), 0)
 
     def key_info(self, data: dict[str, Any]) -> Answer:
-        return Answer(envelope(self._head(1, self._market.at(self._now()), 0), dump(data)), 0)
+        return Answer(envelope(self._head(1, self._now(), 0), dump(data)), 0)
 
     def report(self) -> dict[str, Any]:
         """What GET /_control shows beside the choice."""
@@ -113,9 +119,9 @@ class SimulatedMarket:
     def _minute(self) -> int:
         return max(0, int((self._clock() - EPOCH.timestamp()) // 60))
 
-    def _head(self, version: int, snapshot: Snapshot, credits: int, *, total: int | None = None) -> dict[str, Any]:
-        elapsed = 5 + snapshot.tick * 31 % 60
-        return status(version, timestamp=iso(snapshot.instant), elapsed=elapsed, credits=credits, total=total)
+    def _head(self, version: int, tick: int, credits: int, *, total: int | None = None) -> dict[str, Any]:
+        elapsed = 5 + tick * 31 % 60
+        return status(version, timestamp=iso(instant(tick)), elapsed=elapsed, credits=credits, total=total)
 
     def _coins(self, version: int, tick: int, page: list[Quote], query: parameters.Listing) -> list[bytes]:
         def coin(quote: Quote) -> dict[str, Any]:
