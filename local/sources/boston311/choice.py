@@ -16,6 +16,7 @@ from local.sources.boston311.editions import Edition
 from local.sources.boston311.faults import API, BodyFault, Fault
 from local.sources.boston311.parts import YEARS, Part
 from local.sources.boston311.vintages import LEGACY, NEW_SYSTEM, NEW_SYSTEM_COMPACT
+from local.sources.control import reasons
 
 DEFAULT_SEED, DEFAULT_ROWS = 7, 20_000
 _NEW_SYSTEMS = {"none": None, "28 columns": NEW_SYSTEM, "26 columns": NEW_SYSTEM_COMPACT}
@@ -127,8 +128,7 @@ def parse(wish: Any) -> Choice:
     try:
         return _choice.validate_python(wish)
     except ValidationError as error:
-        faults = (f"{'.'.join(str(part) for part in e['loc']) or 'body'}: {e['msg']}" for e in error.errors())
-        raise ChoiceError("; ".join(faults)) from error
+        raise ChoiceError(reasons(error)) from error
 
 
 def csv_files(directory: Path) -> list[Path]:

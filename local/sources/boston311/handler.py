@@ -14,14 +14,13 @@ from local.sources.boston311.catalogue import READ_BYTES, Catalogue, Resource
 from local.sources.boston311.choice import ChoiceError
 from local.sources.boston311.ckan import CkanError
 from local.sources.boston311.faults import API, AnswerFault, Armed, BlockPage, Fault, Status
+from local.sources.control import CONTROL, ControlRefused, check_host, read_wish
 
 if TYPE_CHECKING:
     from local.sources.boston311.portal import Portal, PortalServer
 
 log = logging.getLogger(__name__)
 
-CONTROL = "/_control"
-MAX_WISH = 1 << 16
 BLOCK_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>Request Rejected</title></head>\n"
     b"<body>The requested URL was rejected. Please consult with your administrator.</body></html>\n"
@@ -82,21 +81,17 @@ class Handler(BaseHTTPRequestHandler):
     # --- control
 
     def _control(self) -> None:
-        # A page in the user's browser may reach 127.0.0.1 under a name of its own; it must not steer the portal.
-        if (self.headers.get("Host") or "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
-            raise CkanError(403, "Authorization Error", f"{CONTROL} answers to 127.0.0.1 and localhost alone")
-        if self.command != "PUT":
-            self._send_json(200, self._portal.state())
-            return
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > MAX_WISH:
-            self.close_connection = True  # the body stays unread
-            raise CkanError(400, "Validation Error", f"a body of at most {MAX_WISH} bytes with Content-Length is needed")
         try:
-            state = self._portal.choose(json.loads(self.rfile.read(int(length))))
-        except ValueError as error:  # ChoiceError, or no JSON
-            message = str(error) if isinstance(error, ChoiceError) else f"the body is no JSON: {error}"
-            raise CkanError(400, "Validation Error", message) from error
+            check_host(self)
+            if self.command != "PUT":
+                self._send_json(200, self._portal.state())
+                return
+            state = self._portal.choose(read_wish(self))
+        except ControlRefused as error:
+            kind = "Authorization Error" if error.status == 403 else "Validation Error"
+            raise CkanError(error.status, kind, str(error)) from error
+        except ChoiceError as error:
+            raise CkanError(400, "Validation Error", str(error)) from error
         self._send_json(200, state)
 
     # --- CKAN
