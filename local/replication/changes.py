@@ -11,7 +11,7 @@ from local.replication.columns import SourceColumn, UnsupportedColumn
 from local.replication.errors import Fatal
 from local.replication.files import Change, Layout, ParquetFile
 from local.replication.load import COMPLETED, ERROR
-from local.replication.pgoutput import UNCHANGED, Begin, Commit, Delete, Insert, Message, Relation, Row, Truncate, Update
+from local.replication.messages import UNCHANGED, Begin, Commit, Delete, Insert, Message, Relation, Row, Truncate, Update
 from local.replication.plan import Plan
 from local.replication.state import State, TableState
 
@@ -75,12 +75,11 @@ class Changes:
                 for oid in relations:
                     logger.warning("TRUNCATE of %s.%s is not applied to the target", *self._tables[oid][0])
 
-    def confirm(self, lsn: int) -> int:
-        """The position up to which the server may forget; `lsn`: up to where it has sent all, of which nothing is open."""
+    def confirm(self, lsn: int) -> None:
+        """The server has sent everything up to `lsn`; while nothing is open, it may forget that."""
         if self.idle and lsn > self._state.lsn:
             self._state.lsn = lsn
             self._state.latency_source = self._state.latency_target = 0.0
-        return self._state.lsn
 
     def flush(self) -> None:
         """Close every file, write it to the bucket, move the state on. Raises Fatal, Transient."""

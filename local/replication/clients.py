@@ -43,9 +43,9 @@ def failure(error: ClientError | BotoCoreError, what: str) -> Fatal | Transient:
 class Login:
     """What the source's secret holds; asked anew for every connection, because passwords are rotated."""
 
-    def __init__(self, directory: Path, plan: Plan) -> None:
-        self._client = client(directory, plan, "secretsmanager", "secret")
-        self._secret = plan.source.secret
+    def __init__(self, secretsmanager: Any, secret: str) -> None:
+        self._client = secretsmanager
+        self._secret = secret
 
     def read(self) -> dict[str, Any]:
         """Raises Fatal, Transient."""

@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from local.replication.columns import Options, SourceColumn, TargetColumn, target
-from local.replication.pgoutput import Value
+from local.replication.messages import Value
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Loader:
         self._stopping = stopping
 
     def begin(self) -> None:
-        """A new slot and a full load of every selected table; afterwards the state's phase is "changes". Raises Fatal, Transient."""
+        """A new slot and every selected table; afterwards the state's phase is "changes". Raises Fatal, Transient, Stopped."""
         state, slot = self._state, self._plan.source.slot
         self._database.check()
         tables = self._database.tables(self._plan.selection())

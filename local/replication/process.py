@@ -15,7 +15,7 @@ import psycopg2.extras
 
 from local.home import read_json
 from local.replication.changes import Changes
-from local.replication.clients import Login, Objects
+from local.replication.clients import Login, Objects, client
 from local.replication.errors import Fatal, Stopped, Transient
 from local.replication.load import ERROR, Loader
 from local.replication.pgoutput import DecodeError, decode
@@ -49,8 +49,9 @@ class Process:
         wait = BACKOFF[0]
         while not self._stopped():
             try:
-                database = Database(Login(self._directory, self._plan).read, self._plan.source.database, self._plan.source.sslmode)
-                self._work(database, Objects(self._directory, self._plan))
+                source = self._plan.source
+                login = Login(client(self._directory, self._plan, "secretsmanager", "secret"), source.secret)
+                self._work(Database(login.read, source.database, source.sslmode), Objects(self._directory, self._plan))
             except Stopped:
                 break
             except (Transient, psycopg2.Error, DecodeError) as error:
@@ -161,8 +162,9 @@ class Process:
                 tell(self._state.lsn)
             if message is None:
                 if changes.idle:
-                    if changes.confirm(cursor.wal_end) > 0 and (self._directory / RELOAD).exists():
-                        return
+                    changes.confirm(cursor.wal_end)
+                if changes.idle and (self._directory / RELOAD).exists():
+                    return
                 select.select([cursor], [], [], max(0.0, min(changes.due, IDLE_SECONDS)))
         changes.flush()
         tell(self._state.lsn)

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.replication.pgoutput import (
-    EPOCH,
+from local.replication.messages import (
     UNCHANGED,
     Begin,
     Commit,
-    DecodeError,
     Delete,
     Insert,
     Message,
@@ -23,8 +21,8 @@ from local.replication.pgoutput import (
     Truncate,
     TypeName,
     Update,
-    decode,
 )
+from local.replication.pgoutput import EPOCH, DecodeError, decode
 
 OIDS = st.integers(0, 2**32 - 1)
 LSNS = st.integers(0, 2**64 - 1)
