@@ -85,13 +85,12 @@ class Replication:
     def _task(self, task: str) -> dict[str, Any] | None:
         filters = [{"Name": "replication-task-arn", "Values": [task]}]
         try:
-            found: list[dict[str, Any]] = self._dms.describe_replication_tasks(Filters=filters, WithoutSettings=True)[
-                "ReplicationTasks"
-            ]
+            answer = self._dms.describe_replication_tasks(Filters=filters, WithoutSettings=True)
         except ClientError as error:
             if error.response["Error"]["Code"] != _GONE:
                 raise
             return None
+        found: list[dict[str, Any]] = answer["ReplicationTasks"]
         return found[0] if found else None
 
     def _settled(self, task: str) -> dict[str, Any] | None:
