@@ -3,11 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=dict[str, Any] | None)
 
 POLL_SECONDS = 5.0
 RUNNING = "running"
@@ -96,7 +98,7 @@ class Replication:
     def _settled(self, task: str) -> dict[str, Any] | None:
         return self._wait(lambda: self._task(task), until=lambda t: t is None or t["Status"] not in _MOVING, what=task)
 
-    def _wait(self, look: Callable[[], Any], *, until: Callable[[Any], bool], what: str) -> Any:
+    def _wait(self, look: Callable[[], S], *, until: Callable[[S], bool], what: str) -> S:
         while True:
             found = look()
             if until(found):

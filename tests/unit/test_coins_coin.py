@@ -46,8 +46,6 @@ def test_a_row_has_the_columns_of_the_contract_and_in_its_types() -> None:
     types = {"string": "str", "int": "int", "boolean": "bool", "timestamp": "datetime", "double": "float"}
     written = {name: getattr(kind, "__name__", str(kind)) for name, kind in Row.__annotations__.items()}
     hints = {name: kind.split(" | ")[0].rpartition(".")[2] for name, kind in written.items()}
-        name: getattr(kind, "__name__", str(kind)).split(" | ")[0].split(".")[-1] for name, kind in Row.__annotations__.items()
-    }
     assert hints == {column.name: types[column.type] for column in contract.columns}
     optional = {name for name, kind in Row.__annotations__.items() if "None" in str(kind)}
     assert optional == {column.name for column in contract.columns if not column.required}
