@@ -48,6 +48,11 @@ class Changes:
         return self._begin is None and not self._files
 
     @property
+    def between(self) -> bool:
+        """No transaction is open."""
+        return self._begin is None
+
+    @property
     def due(self) -> float:
         """Seconds until open files have to be closed; none or less: now. Within a transaction that can wait."""
         if self._opened is None or self._begin is not None:

@@ -25,7 +25,8 @@ from local.replication.state import State
 
 FAILED = 3  # exit status of a task that cannot go on
 ORPHANED = 4
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 0.25
+DRAIN_SECONDS = 2.0
 FEEDBACK_SECONDS = 5.0
 BACKOFF = (0.1, 5.0)  # the first wait, the longest
 
@@ -41,6 +42,7 @@ class Process:
         self._state = State.read(directory)
         self._stopping = threading.Event()
         self._parent = os.getppid()
+        self._told = 0.0
 
     def run(self) -> int:
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -120,6 +122,10 @@ class Process:
                 self._state.connected, self._state.waiting = True, ""
                 self._state.write(self._directory)
                 self._follow(cursor, changes)
+                if self._stopping.is_set() and not self._orphaned():
+                    self._drain(cursor, changes, database.position())
+                changes.flush()
+                self._tell(cursor)
         finally:
             connection.close()
 
@@ -143,31 +149,39 @@ class Process:
             "capturing changes from %X/%X, publications %s", self._state.lsn >> 32, self._state.lsn & 0xFFFFFFFF, publications
         )
 
+    def _tell(self, cursor: Any, *, reply: bool = False) -> None:
+        """What the server may forget."""
+        lsn = self._state.lsn
+        cursor.send_feedback(write_lsn=lsn, flush_lsn=lsn, apply_lsn=lsn, reply=reply, force=True)
+        self._told = time.monotonic()
+
     def _follow(self, cursor: Any, changes: Changes) -> None:
-        told = time.monotonic()
-
-        def tell(lsn: int) -> None:
-            nonlocal told
-            cursor.send_feedback(write_lsn=lsn, flush_lsn=lsn, apply_lsn=lsn, force=True)
-            told = time.monotonic()
-
         while not self._stopped():
             message = cursor.read_message()
             if message is not None:
                 changes.take(decode(message.payload))
             if changes.due <= 0:
                 changes.flush()
-                tell(self._state.lsn)
-            if time.monotonic() - told > FEEDBACK_SECONDS:
-                tell(self._state.lsn)
+                self._tell(cursor)
+            if time.monotonic() - self._told > FEEDBACK_SECONDS:
+                self._tell(cursor)
             if message is None:
                 if changes.idle:
                     changes.confirm(cursor.wal_end)
                 if changes.idle and (self._directory / RELOAD).exists():
                     return
                 select.select([cursor], [], [], max(0.0, min(changes.due, IDLE_SECONDS)))
-        changes.flush()
-        tell(self._state.lsn)
+
+    def _drain(self, cursor: Any, changes: Changes, position: int) -> None:
+        """What was committed before the stop is delivered before it, unless that takes long: then after the next start."""
+        end = time.monotonic() + DRAIN_SECONDS
+        self._tell(cursor, reply=True)
+        while (cursor.wal_end < position or not changes.between) and time.monotonic() < end:
+            message = cursor.read_message()
+            if message is not None:
+                changes.take(decode(message.payload))
+            else:
+                select.select([cursor], [], [], 0.05)
 
 
 def main() -> None:

@@ -116,6 +116,12 @@ class Database:
             if not may:
                 raise Fatal(f"the user {user} may not replicate: grant it rds_replication (elsewhere: the attribute REPLICATION)")
 
+    def position(self) -> int:
+        """Where the server's log ends just now. Raises Transient."""
+        with self.session() as cursor:
+            cursor.execute("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint")
+            return int(cursor.fetchone()[0])
+
     def tables(self, mappings: Mappings) -> list[SourceTable]:
         with self.session() as cursor:
             cursor.execute(_TABLES)
