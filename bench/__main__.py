@@ -6,11 +6,17 @@
 import sys
 from collections.abc import Callable, Iterable
 
+from bench.coins import coins_load
 from bench.demo import demo
 from bench.history import history
 from bench.ingestion import ingestion_memory
 
-MEASURES: dict[str, Callable[[], Iterable[str]]] = {"demo": demo, "ingestion": ingestion_memory, "history": history}
+MEASURES: dict[str, Callable[[], Iterable[str]]] = {
+    "demo": demo,
+    "ingestion": ingestion_memory,
+    "history": history,
+    "coins": coins_load,
+}
 
 
 def main() -> None:

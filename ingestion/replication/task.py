@@ -104,7 +104,7 @@ class Replication:
             if until(found):
                 return found
             if self._time_left() < self._poll:
-                state = found["Status"] if found else "gone"
+                state = "gone" if found is None else found["Status"]
                 raise ReplicationSlow(f"{what} is still {state}, and the time is up: deploy again once it has settled")
             self._sleep(self._poll)
 

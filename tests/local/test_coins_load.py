@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -263,6 +263,7 @@ def test_doubles_are_equal_bit_for_bit(database: Database, numbers: list[tuple[f
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1, max_size=40))
+@example(["None", "\\N", "\\.", "\\None", "NULL", "a\tb\\t\r\n", " ", "\ufeff", "\u2028", "\x7f"])
 def test_texts_are_what_they_were(database: Database, names: list[str]) -> None:
     database.ask("TRUNCATE tb_coins, listings")
     judged = load_module.judge([coin(n, name=name) for n, name in enumerate(names, 1)], listing_id="l", listed_at=NOON)
