@@ -111,6 +111,7 @@ class ParquetFile:
 
     def close(self) -> None:
         """Forget everything."""
+        self._writer.close()  # else it would write its footer when it is collected, to a closed stream
         self._stream.close()
 
     def _flush(self) -> None:
