@@ -46,7 +46,7 @@ def parse_secret(name: str, text: str) -> Credentials:
 
 def read_secret(secretsmanager: Any, name: str) -> Credentials:
     """The current version. Raises SecretMalformed, ClientError."""
-    return parse_secret(name, secretsmanager.get_secret_value(SecretId=name)["SecretString"])
+    return parse_secret(name, secretsmanager.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
+from coins_database import CONTRACT, Database, new_database, server
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -27,61 +28,23 @@ from ingestion.coins.bronze import Bronze
 from ingestion.coins.listing import iso, listing_id
 from ingestion.coins.load import load, mark
 from ingestion.coins.model import Load, Loaded, Manifest, Mark
-from ingestion.database.migrate import migrate
-from ingestion.postgres import Credentials, DatabaseUnavailable, connected
+from ingestion.postgres import Credentials, DatabaseUnavailable
 from lake.contracts import Column
-from lake.odcs import load_all
 from lake.postgres import MigrationRefused
-from local.engines import postgres
 
-CONTRACT = load_all()["bronze.tb_coins"]
 NOON = datetime(2026, 11, 21, 12)  # noqa: DTZ001
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass
-class Database:
-    master: Credentials
-    loader: Credentials
-    replicator: Credentials
-
-    def connect(self, user: Credentials | None = None) -> Any:
-        return connected(user or self.loader, application="test")
-
-    def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self.connect(self.master) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall()) if cursor.description else []
-
-    def migrate(self, contract: Any = CONTRACT) -> list[str]:
-        with self.connect(self.master) as connection:
-            return migrate(connection, contract=contract, loader=self.loader, replicator=self.replicator)
-
-    def content(self) -> list[tuple[Any, ...]]:
-        return self.ask("SELECT * FROM tb_coins ORDER BY id") + self.ask("SELECT * FROM listings ORDER BY listing_id")
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    server = postgres.start(tmp_path_factory.mktemp("postgres"), free_ports(1)[0], master="master", password="of-master")
-    yield server
-    server.stop()
+    with server(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
 
 
 @pytest.fixture
-def database(cluster: Any, request: pytest.FixtureRequest) -> Database:
-    """Of the test's own, migrated; its users are shared by the cluster."""
-    name = f"t{abs(hash(request.node.nodeid))}"
-
-    def user(username: str, database: str = name) -> Credentials:
-        return Credentials(host="127.0.0.1", port=cluster.port, username=username, password=f"of-{username}", dbname=database)
-
-    with connected(user("master", "postgres"), application="test") as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {name}")
-    made = Database(user("master"), user("loader"), user("replicator"))
-    made.migrate()
-    return made
+def database(cluster: Any) -> Database:
+    return new_database(cluster.port)
 
 
 @pytest.fixture
