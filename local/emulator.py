@@ -50,7 +50,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("_HANDLERS", "_clusters", "_steps", "_make_step", "_run_job_flow", "_cluster_id", "_now_iso", "_group_id"),
         *("_describe_cluster", "_terminate_job_flows"),
     ),
-    "services.eventbridge": ("_cron_next_fire", "_parse_cron_fields", "_parse_rate_seconds", "_invoke_target"),
+    "services.eventbridge": ("_cron_next_fire", "_parse_cron_fields", "_parse_rate_seconds", "_invoke_target", "_put_events"),
     "services.glue": (
         *("_jobs", "_job_runs", "_crawlers", "_tables", "_databases", "_partitions", "_create_job", "_update_job"),
         *("_start_job_run", "_batch_stop_job_run", "_start_crawler", "_stop_crawler", "_create_table", "_update_table"),

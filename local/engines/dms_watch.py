@@ -97,10 +97,8 @@ class Watch:
             "resourceLink": "",
         }
         entry = {"Source": "aws.dms", "DetailType": "DMS Replication Task State Change", "Detail": json.dumps(detail)}
-        try:
-            self._emulator.client("events").put_events(Entries=[{**entry, "Resources": [self._arn]}])
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("the event of the failed task %s is lost: %s", self._task, error)
+        put = self._emulator.get("services.eventbridge", "_put_events")  # its API refuses the services' own sources
+        put({"Entries": [{**entry, "Resources": [self._arn]}]}, allow_aws_source=True)
 
     def end(self) -> None:
         self.ship()
