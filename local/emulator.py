@@ -43,7 +43,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("_run_duckdb", "_save_query_results", "_workgroups", "_executions", "_named_queries"),
         *("_start_query_execution", "_stop_query_execution", "_get_query_results", "_create_named_query"),
     ),
-    "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_GLUE_JOB_DEFAULTS", "s3_bucket_name_conflict"),
+    "services.cloudformation.provisioners": (
+        *("_RESOURCE_HANDLERS", "_GLUE_JOB_DEFAULTS", "s3_bucket_name_conflict"),
+        *("_rds_db_instance_create", "_rds_db_instance_delete"),
+    ),
     "services.cloudformation.stacks": ("_runs_on_worker_thread",),
     "services.cloudwatch_logs": ("_put_log_events", "_create_log_stream", "_create_log_group"),
     "services.emr": (
@@ -57,8 +60,16 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("_start_trigger", "_triggers", "_get_crawler"),
     ),
     "services.iam": ("_roles", "_access_keys", "_instance_profiles"),
-    "services.lambda_svc": ("_execute_function_warm",),
+    "services.lambda_svc": ("_execute_function_warm", "_functions"),
+    "services.rds": (
+        *("_ACTION_MAP", "_instances", "_param_groups", "_resolve_instance", "_record_reboot_event"),
+        *("_finish_instance_reboot", "_rotate_instance_password"),
+    ),
     "services.scheduler": ("_tick_schedules", "_schedules", "_schedule_last_fired", "_to_epoch"),
+    "services.secretsmanager": (
+        *("_secrets", "_resolve", "_rotate_secret", "_get_secret_value", "_describe_secret", "_find_stage_version"),
+        *("_is_replica", "_remove_stage"),
+    ),
     "services.stepfunctions": (
         *("_SERVICE_DISPATCH", "_ExecutionError", "_execute_task", "_invoke_resource", "_state_machines"),
         *("_executions", "_AWS_SDK_SERVICE_MAP", "_call_lambda", "_start_execution", "_AWS_SDK_ERROR_PREFIX"),

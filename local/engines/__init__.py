@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from local.emulator import Emulator
 
 # Each has `install(emulator)`.
-ENGINES = ("permissions", "cloudformation", "states", "scheduler", "athena", "crawlers", "dms")
+ENGINES = ("permissions", "cloudformation", "states", "scheduler", "athena", "crawlers", "secrets", "rds", "dms")
 
 
 def install_all(emulator: Emulator) -> None:

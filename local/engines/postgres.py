@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,10 @@ __all__ = ["PostgresError", "Server", "start"]
 class Server:
     """A running server. port: on 127.0.0.1, TLS only; certificate: to verify it with (verify-full); admin: its superuser."""
 
-    def __init__(self, directory: Path, port: int, *, logical: bool) -> None:
+    def __init__(self, directory: Path, port: int, settings: Mapping[str, str]) -> None:
         self._directory = directory
         self._data = directory / "data"
-        self._logical = logical
+        self._settings = {**SETTINGS, **settings}
         self._process: subprocess.Popen[Any] | None = None
         self._stopped = False
         self._front = Front(port, directory, self._data / SOCKET)
@@ -108,7 +109,7 @@ class Server:
             self._await(end)
         except PostgresError:
             return False  # it was just ending
-        return self.admin.setting("wal_level") == self._wal_level
+        return self.admin.setting("wal_level") == self._settings["wal_level"]
 
     def stop(self) -> None:
         """End the server (fast shutdown: sessions are cut, everything committed is kept) and give the port back."""
@@ -134,15 +135,12 @@ class Server:
                     self._process.poll()
                 time.sleep(0.02)
 
-    @property
-    def _wal_level(self) -> str:
-        return "logical" if self._logical else "replica"
-
     def _launch(self) -> None:
-        stale = self._data / "postmaster.pid"
         if not self.pid():
-            stale.unlink(missing_ok=True)  # its pid may be another process' by now
-        settings = [f"{name}={value}" for name, value in {**SETTINGS, "wal_level": self._wal_level}.items()]
+            # A pid in them may be another process' by now, or a zombie's that nobody has waited for.
+            for stale in ("postmaster.pid", f"{SOCKET}.lock"):
+                (self._data / stale).unlink(missing_ok=True)
+        settings = [f"{name}={value}" for name, value in self._settings.items()]
         arguments = ["-D", program.here(self._data), *(word for setting in settings for word in ("-c", setting))]
         with (self._directory / "postgres.log").open("ab") as log:
             self._process = program.popen(
@@ -206,15 +204,16 @@ def _make(directory: Path) -> None:
     making.rename(data)
 
 
-def start(directory: Path, port: int, *, master: str, password: str, logical: bool = True) -> Server:
+def start(directory: Path, port: int, *, master: str, password: str, logical: bool = True, **settings: str) -> Server:
     """A server on 127.0.0.1:`port` (TLS only) with its data under `directory`.
 
     master, password: a user that may make databases and users but is no superuser; made the first time, its password is then left
-    alone. logical: whether changes can be decoded (wal_level). Raises PostgresError, which says who holds a port that is taken.
+    alone. logical: whether changes can be decoded (wal_level). settings: more of PostgreSQL's settings. Raises PostgresError, which
+    says who holds a port that is taken.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _make(directory)
-    server = Server(directory, port, logical=logical)
+    server = Server(directory, port, {**settings, "wal_level": "logical" if logical else "replica"})
     try:
         server.run()
         server.admin.create_master(master, password)

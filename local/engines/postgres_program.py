@@ -4,6 +4,7 @@ Nothing but the working directory is asked of that user's rights on the way to t
 find it there, so the data may lie below a directory that only root may enter, as a home under /root does.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -89,23 +90,30 @@ def _is_copy(copy: Path, site: Path) -> bool:
     )
 
 
+def _install(site: Path, copy: Path) -> None:
+    """Make `copy`, or find that another process has made it meanwhile. Raises OSError."""
+    making = Path(tempfile.mkdtemp(dir=copy.parent, prefix=f".{copy.name}."))
+    try:
+        for part in NEEDED:
+            shutil.copytree(site / part, making / part)
+        making.chmod(0o755)
+        if copy.exists() and not _is_copy(copy, site):
+            copy.rename(making / "unfit")
+        with contextlib.suppress(OSError):
+            making.rename(copy)
+        shutil.rmtree(copy / "unfit", ignore_errors=True)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
 def _copy(site: Path, name: str) -> Path:
-    """The programs, copied to where everybody may read them; OSError or PostgresError if none of the places will do."""
+    """The programs, copied to where everybody may read them; PostgresError if none of the places will do."""
     for place in COPIES:
         copy = place / name
-        programs = copy / PACKAGE / INSTALLATION / "bin"
-        try:
+        with contextlib.suppress(OSError):
             if not _is_copy(copy, site):
-                making = Path(tempfile.mkdtemp(dir=place, prefix=f".{name}."))
-                for part in NEEDED:
-                    shutil.copytree(site / part, making / part)
-                making.chmod(0o755)
-                if copy.exists():
-                    copy.rename(making / "old")  # only root may, so nobody else's is in the way for good
-                making.rename(copy)
-                shutil.rmtree(copy / "old", ignore_errors=True)
-        except OSError:
-            continue
+                _install(site, copy)
+        programs = copy / PACKAGE / INSTALLATION / "bin"
         if _is_copy(copy, site) and _runs(programs):
             return programs
     raise PostgresError(f"user {USER} cannot run PostgreSQL from {site}, nor from a copy in {', '.join(map(str, COPIES))}")
