@@ -47,6 +47,7 @@ $(READY): $(LOCKS) package-lock.json pyproject.toml
 demo: setup ## from nothing to an answered question: laptop cloud, every source, SQL
 	@$(BIN)/lake up
 	@$(BIN)/lake run boston311
+	@$(BIN)/lake run coins
 	@$(BIN)/lake status
 	@$(BIN)/lake query "SELECT neighborhood, count(*) AS late, round(approx_percentile(delay_days, 0.5), 2) AS median_delay_days FROM gold.case_delays GROUP BY neighborhood HAVING count(*) >= 50 ORDER BY median_delay_days DESC, neighborhood LIMIT 10"
 

@@ -11,6 +11,7 @@ from lake.odcs import ContractError, load_all
 from lake.settings import SettingsError, load
 from stacks.access import Access
 from stacks.boston311 import Boston311
+from stacks.coins import Coins
 from stacks.foundation import Foundation
 from stacks.packages import PackageError
 
@@ -23,6 +24,7 @@ def build(app: App) -> None:
     foundation = Foundation(app, names.stack("foundation"), settings=settings, names=names, contracts=contracts)
     upon: dict[str, Any] = {"settings": settings, "names": names, "contracts": contracts, "foundation": foundation}
     Boston311(app, names.stack("boston311"), **upon)
+    Coins(app, names.stack("coins"), **upon)
     Access(app, names.stack("access"), **upon)
     Tags.of(app).add("project", PROJECT)
     Tags.of(app).add("environment", settings.env)

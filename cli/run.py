@@ -13,10 +13,11 @@ from cli.environment import Environment
 from cli.errors import LakeError
 from cli.follow import Follower
 from cli.output import emit_json, report_table
-from lake.jobs import COMPLETE_RUN, EVERYTHING, JOBS, NOTHING, check_replay, source_tables
+from lake.jobs import COMPLETE_RUN, EVERYTHING, JOBS, NOTHING, SOURCES, check_replay, source_tables
 from lake.names import origin_key, run_report_key
 
-SOURCES = sorted({job.source for job in JOBS.values()})
+# Settings that tell where the laptop serves what a source is read from.
+SERVERS = {"boston311": "portal_port", "coins": "coinmarketcap_port"}
 FORMATS = click.Choice(["table", "json"])
 SHOWN = ("source", "run_id", "outcome", "seconds", "error", "refused", "decisions", "tables")
 
@@ -27,7 +28,7 @@ SHOWN = ("source", "run_id", "outcome", "seconds", "error", "refused", "decision
     "--from",
     "origin",
     metavar="DIR|simulated|live",
-    help="Laptop only: CSV files below a directory, invented data, or the real portal. Later runs keep to it.",
+    help="Laptop only: the files below a directory, invented data, or the real service. Later runs keep to it.",
 )
 @click.option(
     "--only",
@@ -123,7 +124,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _serve(environment: Environment, source: str, origin: str) -> None:
-    """Tells the laptop's portal what to serve. Raises LakeError with the portal's answer if it refuses."""
+    """Tells the laptop's server of the source what to serve. Raises LakeError with its answer if it refuses."""
     if not environment.is_laptop:
         raise LakeError("--from is for the laptop cloud; an AWS environment always reads the real service")
     import requests
@@ -141,7 +142,7 @@ def _serve(environment: Environment, source: str, origin: str) -> None:
         if not directory.is_dir():
             raise LakeError(f"--from {origin}: no such directory (or say `simulated` or `live`)")
         body = {"source": source, "origin": "files", "directory": str(directory)}
-    answer = requests.put(f"http://127.0.0.1:{environment.laptop.portal_port}/_control", json=body, timeout=60)
+    answer = requests.put(f"http://127.0.0.1:{environment.laptop.ports[SERVERS[source]]}/_control", json=body, timeout=60)
     if answer.status_code != 200:
         raise LakeError(f"--from {origin}: {answer.text.strip()}")
 

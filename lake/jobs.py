@@ -55,9 +55,14 @@ JOBS: dict[str, Job] = {
 }
 
 
+# Tables that a source's ingestion itself writes, in a database.
+INGESTED: dict[str, tuple[str, ...]] = {"coins": ("bronze.tb_coins",)}
+SOURCES: tuple[str, ...] = tuple(sorted({*INGESTED, *(job.source for job in JOBS.values())}))
+
+
 def source_tables(source: str) -> tuple[str, ...]:
-    """Tables of `source` in the order in which its jobs write them."""
-    return tuple(table for job in JOBS.values() if job.source == source for table in job.tables)
+    """Tables of `source` in the order in which its ingestion and its jobs write them."""
+    return (*INGESTED.get(source, ()), *(table for job in JOBS.values() if job.source == source for table in job.tables))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ WORKGROUP_LAYERS: dict[Workgroup, tuple[Layer, ...]] = {
     "engineers": ("bronze", "silver", "gold"),
 }
 
+Secret = Literal["coinmarketcap_key", "postgres_master", "postgres_loader", "postgres_replicator"]
+
 QUARANTINE_SUFFIX = "_quarantine"
 
 # Where the laptop cloud listens, by setting: the environment variable that goes before the settings file.
@@ -80,6 +82,17 @@ class Names:
     def role(self, role: str) -> str:
         return self._named(role)
 
+    def secret(self, secret: Secret) -> str:
+        return self._named(secret)
+
+    @property
+    def postgres(self) -> str:
+        return self._named("postgres")
+
+    def replication(self, part: Literal["nets", "host", "from", "to", "task"]) -> str:
+        """At most 31 characters, which is what DMS takes as a part of an address."""
+        return self._named(part)
+
     @property
     def lease_table(self) -> str:
         return self._named("leases")
@@ -119,6 +132,14 @@ def manifest_key(source: str, resource_id: str) -> str:
 
 def origin_key(source: str) -> str:
     return f"{source}/origin.json"
+
+
+def replicated_prefix(source: str) -> str:
+    return f"{source}/dms/"
+
+
+# Columns that replication adds to a table's own: operation (I, U or D), time of the commit, and an order within it.
+OPERATION, COMMITTED_AT, CHANGE_SEQUENCE = "Op", "dms_commit_at", "dms_change_seq"
 
 
 # Prefix inside the silver bucket that holds the ledger of batches.

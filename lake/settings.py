@@ -80,6 +80,42 @@ class Boston311(_Section):
         return self
 
 
+class Coins(_Section):
+    api_url: str = "https://pro-api.coinmarketcap.com"
+    coins: Annotated[int, Field(ge=1, le=20_000)] = Field(default=5000, description="the first so many by market value")
+    schedule: Annotated[str, Field(pattern=r"^(off|\*:[0-5]\d|([01]\d|2[0-3]):[0-5]\d)$")] = Field(
+        default="*:05",
+        description="'*:MM' every hour, 'HH:MM' every day (UTC), or off. 5,000 coins every hour are 14,880 credits in 31 days, "
+        "and the Basic plan has 15,000 a month",
+    )
+    threshold: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.01, description="the share of a listing's coins that may be unreadable before all of it is refused"
+    )
+    delivery_minutes: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=15, description="how long a run waits for replication to deliver its listing"
+    )
+
+
+class Postgres(_Section):
+    instance_type: str = "t4g.micro"
+    storage_gb: Annotated[int, Field(ge=20, le=65_536)] = 20
+    multi_az: bool = False
+    backup_days: Annotated[int, Field(ge=1, le=35)] = 7
+    rotation_days: Annotated[int, Field(ge=1, le=365)] = 30
+
+
+class Replication(_Section):
+    instance_class: str = "dms.t3.small"
+    storage_gb: Annotated[int, Field(ge=5, le=6144)] = 20
+    multi_az: bool = False
+    batch_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=60, description="changes are written to bronze after so many seconds at the latest"
+    )
+    late_minutes: Annotated[int, Field(ge=1, le=120)] = Field(
+        default=10, description="an alarm is raised while replication is behind by more"
+    )
+
+
 class Laptop(_Section):
     """Ports of the laptop cloud on 127.0.0.1; only `local` has them. The variables of lake.names.LAPTOP_PORTS go before the file,
     so that several laptop clouds can run beside each other."""
@@ -109,14 +145,18 @@ class Settings(_Section):
     glue: Glue = Glue()
     athena: Athena = Athena()
     boston311: Boston311 = Boston311()
+    coins: Coins = Coins()
+    postgres: Postgres = Postgres()
+    replication: Replication = Replication()
     laptop: Laptop | None = None
 
     @model_validator(mode="after")
     def _production_keeps_data(self) -> Self:
         if self.env == "prod" and self.allow_destroy:
             raise ValueError("allow_destroy must stay false in prod; empty and delete a production lake by hand")
-        if self.laptop is None and self.boston311.portal_url.startswith("http://"):
-            raise ValueError("boston311.portal_url must use https outside the laptop")
+        for name, address in (("boston311.portal_url", self.boston311.portal_url), ("coins.api_url", self.coins.api_url)):
+            if self.laptop is None and address.startswith("http://"):
+                raise ValueError(f"{name} must use https outside the laptop")
         return self
 
     def names(self, *, account: str) -> Names:

@@ -79,8 +79,12 @@ def _over_tls(emulator: Any, ready: Any) -> Any:
 def _sources(home: Home, ports: dict[str, int]) -> list[Any]:
     """The servers that sources are read from: objects with `stop()`."""
     from local.sources.boston311 import portal
+    from local.sources.coinmarketcap import server
 
-    return [portal.start(port=ports["portal_port"], home=home.path)]
+    return [
+        portal.start(port=ports["portal_port"], home=home.path),
+        server.start(port=ports["coinmarketcap_port"], home=home.path),
+    ]
 
 
 async def _snapshots(emulator: Any, stopping: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from lake.contracts import Contract
-from lake.jobs import JOBS
+from lake.jobs import SOURCES
 from lake.names import WORKGROUP_LAYERS, Layer, Names, Workgroup
 from lake.settings import Settings
 from stacks.constructs.tables import table_names
@@ -76,4 +76,4 @@ def _tables(contract: Contract, *, group: Workgroup) -> list[str]:
 
 def _raw(layer: Layer) -> list[str]:
     """What lies in a bucket beside its tables and is worth a look: in bronze, each source's objects as received."""
-    return sorted({f"{job.source}/" for job in JOBS.values()}) if layer == "bronze" else []
+    return [f"{source}/" for source in SOURCES] if layer == "bronze" else []

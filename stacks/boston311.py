@@ -13,7 +13,6 @@ from lake.jobs import JOBS, source_tables
 from lake.names import Names
 from lake.settings import Settings
 from stacks.constructs.control_function import ControlFunction
-from stacks.constructs.daily_schedule import DailySchedule
 from stacks.constructs.delta_crawler import DeltaCrawler
 from stacks.constructs.emr_step import EmrStep
 from stacks.constructs.glue_job import GlueJob
@@ -23,6 +22,7 @@ from stacks.constructs.lake_bucket import LakeBucket
 from stacks.constructs.python_function import PythonFunction
 from stacks.constructs.retries import LAMBDA, retry
 from stacks.constructs.source_machine import SourceMachine
+from stacks.constructs.source_schedule import SourceSchedule
 from stacks.foundation import Foundation
 
 SOURCE = "boston311"
@@ -91,7 +91,7 @@ class Boston311(Stack):
             settings=settings,
         ).machine
         if settings.boston311.schedule is not None:
-            DailySchedule(
+            SourceSchedule(
                 self,
                 "Schedule",
                 source=SOURCE,

@@ -1,14 +1,16 @@
-"""Custom resource of the replication task's two phases.
+"""Custom resource of replication's phases.
 
+roles: on Create and Update the roles that DMS looks for in an account are made where they are missing (Roles: policy by name).
 stop: before the task and its endpoints change, on Update and Delete, the task is stopped. start: after, on Create and Update, both
 connections are tested and the task started; on Delete it is stopped.
-Properties: TaskArn, InstanceArn, SourceEndpointArn, TargetEndpointArn, Phase, Version.
+Properties: Phase, Version; of stop TaskArn; of start TaskArn, InstanceArn, SourceEndpointArn, TargetEndpointArn.
 """
 
 import logging
 from typing import Any, Protocol
 
 from ingestion.custom_resource import Request, respond
+from ingestion.replication.roles import ensure_roles
 from ingestion.replication.task import Replication
 from lake import aws
 
@@ -21,11 +23,17 @@ MARGIN_SECONDS = 60  # for CloudFormation to be told, several times if need be
 class Context(Protocol):
     """What the Lambda service hands to a handler."""
 
+    invoked_function_arn: str
+
     def get_remaining_time_in_millis(self) -> int: ...
 
 
 def handler(event: dict[str, Any], context: Context) -> None:
     def work(request: Request) -> None:
+        if request.text("Phase") == "roles":
+            if request.kind != "Delete":
+                ensure_roles(aws.client("iam"), request.properties["Roles"], partition=context.invoked_function_arn.split(":")[1])
+            return
         replication = Replication(
             dms=aws.client("dms"), time_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
         )

@@ -99,6 +99,7 @@ class Replication:
         return self._wait(lambda: self._task(task), until=lambda t: t is None or t["Status"] not in _MOVING, what=task)
 
     def _wait(self, look: Callable[[], S], *, until: Callable[[S], bool], what: str) -> S:
+        pause = self._poll / 10  # what is quick is seen soon
         while True:
             found = look()
             if until(found):
@@ -106,7 +107,8 @@ class Replication:
             if self._time_left() < self._poll:
                 state = "gone" if found is None else found["Status"]
                 raise ReplicationSlow(f"{what} is still {state}, and the time is up: deploy again once it has settled")
-            self._sleep(self._poll)
+            self._sleep(pause)
+            pause = min(self._poll, pause * 1.5)
 
 
 def _has_run(task: dict[str, Any]) -> bool:

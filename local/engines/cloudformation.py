@@ -16,6 +16,10 @@ FIDELITY: dict[str, Fidelity] = {
     "AWS::CDK::Metadata": "recorded",
     "AWS::CloudWatch::Alarm": "emulated",
     "AWS::CloudWatch::Dashboard": "recorded",
+    "AWS::DMS::Endpoint": "real",
+    "AWS::DMS::ReplicationInstance": "emulated",
+    "AWS::DMS::ReplicationSubnetGroup": "recorded",
+    "AWS::DMS::ReplicationTask": "real",
     "AWS::DynamoDB::Table": "real",
     "AWS::EC2::EIP": "recorded",
     "AWS::EC2::FlowLog": "recorded",
@@ -58,6 +62,9 @@ FIDELITY: dict[str, Fidelity] = {
     "AWS::Lambda::Version": "real",
     "AWS::Logs::LogGroup": "real",
     "AWS::Logs::ResourcePolicy": "recorded",
+    "AWS::RDS::DBInstance": "real",
+    "AWS::RDS::DBParameterGroup": "emulated",
+    "AWS::RDS::DBSubnetGroup": "recorded",
     "AWS::S3::Bucket": "real",
     "AWS::S3::BucketPolicy": "real",
     "AWS::SNS::Subscription": "real",
@@ -68,7 +75,12 @@ FIDELITY: dict[str, Fidelity] = {
     "AWS::SSM::Parameter": "real",
     "AWS::Scheduler::Schedule": "real",
     "AWS::Scheduler::ScheduleGroup": "emulated",
+    "AWS::SecretsManager::ResourcePolicy": "recorded",
+    "AWS::SecretsManager::RotationSchedule": "real",
+    "AWS::SecretsManager::Secret": "real",
+    "AWS::SecretsManager::SecretTargetAttachment": "real",
     "AWS::StepFunctions::StateMachine": "real",
+    "Custom::*": "real",
 }
 
 _PROTOCOL_ALL = "-1"

@@ -46,6 +46,12 @@ def glue_parents(resource: str) -> Iterator[str]:
     yield resource
 
 
+def _iam_conditions(query: dict[str, Any]) -> dict[str, Any]:
+    """iam:PolicyARN, of calls that attach or detach a policy."""
+    policy = query.get("PolicyArn")
+    return {"iam:PolicyARN": policy[0] if isinstance(policy, list) else policy} if policy else {}
+
+
 def install(emulator: Emulator) -> None:
     """Wrap the evaluator's two entry points."""
     original_resource = emulator.get("core.iam_actions", "extract_resource_arn")
@@ -62,7 +68,10 @@ def install(emulator: Emulator) -> None:
         group = request.get("WorkGroup") or (found or {}).get("WorkGroup") or "primary"
         return _arn("athena", f"workgroup/{group}")
 
-    def resource(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *more: Any) -> str:
+    def resource(
+        service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
+    ) -> str:
+        _conditions.set(_iam_conditions(query) if service == "iam" else {})
         if service in ("glue", "athena", "elasticmapreduce"):
             request = json.loads(body or b"{}")
             action = headers.get("x-amz-target", "").rpartition(".")[2]
@@ -78,11 +87,10 @@ def install(emulator: Emulator) -> None:
                 corrected = _arn("elasticmapreduce", f"cluster/{clusters[0]}") if clusters[0] else None
             if corrected:
                 return corrected
-        return str(original_resource(service, method, path, headers, body, *more))
+        return str(original_resource(service, method, path, headers, body, query, *more))
 
     def enforce(access_key: str, action: str, service: str, region: str, **about: Any) -> Any:
-        if service == "elasticmapreduce":
-            about["service_context"] = {**(about.get("service_context") or {}), **_conditions.get()}
+        about["service_context"] = {**(about.get("service_context") or {}), **_conditions.get()}
         if service != "glue":
             return original_enforce(access_key, action, service, region, **about)
         for checked in glue_parents(about.pop("resource_arn", "*")):

@@ -64,11 +64,12 @@ class ControlFunction(PythonFunction):
             resources=[f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:execution:{names.machine(source)}:*"],
             because="Whether the execution that holds the lease still runs: its name is known when it is held.",
         )
-        allow(
-            self.execution_role,
-            actions=["glue:GetJobRuns", "glue:BatchStopJobRun"],
-            resources=[f"arn:{Aws.PARTITION}:glue:{Aws.REGION}:{Aws.ACCOUNT_ID}:job/{job}" for job in jobs],
-        )
+        if jobs:
+            allow(
+                self.execution_role,
+                actions=["glue:GetJobRuns", "glue:BatchStopJobRun"],
+                resources=[f"arn:{Aws.PARTITION}:glue:{Aws.REGION}:{Aws.ACCOUNT_ID}:job/{job}" for job in jobs],
+            )
         allow(
             self.execution_role,
             actions=["elasticmapreduce:ListClusters"],

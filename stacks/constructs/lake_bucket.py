@@ -63,6 +63,11 @@ class LakeBucket(s3.Bucket):
         actions = (*WRITE_OBJECTS, "s3:DeleteObject") if delete else WRITE_OBJECTS
         self._allow_objects(role, actions=actions, prefixes=prefixes)
 
+    def allow_replication(self, role: iam.Role, *, prefix: str) -> None:
+        """What DMS asks of the role that it writes below `prefix` with."""
+        allow(role, actions=["s3:ListBucket", "s3:GetBucketLocation"], resources=[self.address])
+        self._allow_objects(role, actions=("s3:PutObject", "s3:DeleteObject", "s3:PutObjectTagging"), prefixes=[prefix])
+
     def _allow_list(self, role: iam.Role, *, prefixes: Sequence[str], versions: bool) -> None:
         # S3A looks for a directory by listing it with and without the slash before it decides that it is absent. For an object
         # that does not exist, S3 takes its key as the prefix to decide between 404 and 403 (ceph/ceph#68577).

@@ -1,4 +1,4 @@
-"""The network of the Spark clusters: three zones, no way out but to the AWS services that they call."""
+"""The network of the Spark clusters and of the database: three zones, no way out but to the AWS services that they call."""
 
 from aws_cdk import Fn, Tags
 from aws_cdk import aws_ec2 as ec2
@@ -40,22 +40,24 @@ class Network(Construct):
         self.subnets = self.vpc.select_subnets(subnet_type=private).subnets
         self.cluster_subnet = self.subnets[0]
         Tags.of(self.vpc).add(*EMR_TAG)
-        self._sts_endpoint(cidr)
+        # A cluster takes the role of each step through STS; functions and replication learn the database's passwords.
+        self._endpoint("Sts", ec2.InterfaceVpcEndpointAwsService.STS, cidr=cidr)
+        self._endpoint("Secrets", ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, cidr=cidr)
         if nat_gateway:
             self.vpc.add_flow_log("FlowLog", destination=ec2.FlowLogDestination.to_s3(flow_logs, "network/"))
         else:
-            reason = "Nothing comes in and nothing gets out but to S3, DynamoDB and STS, whose own logs name caller and object."
+            reason = "Nothing gets in, and out only to S3, DynamoDB, STS and Secrets Manager, whose logs name the caller."
             acknowledge(self.vpc, "AwsSolutions-VPC7", because=reason)
 
-    def _sts_endpoint(self, cidr: str) -> None:
-        """A cluster takes the role of each step through STS. Clusters run in one subnet, so one endpoint address is enough."""
+    def _endpoint(self, name: str, service: ec2.IInterfaceVpcEndpointService, *, cidr: str) -> None:
+        """One address of a service inside, in the zone where the clusters run: what runs in another zone reaches it too."""
         group = ec2.SecurityGroup(
-            self, "StsGroup", vpc=self.vpc, description="STS endpoint, reached from inside", allow_all_outbound=False
+            self, f"{name}Group", vpc=self.vpc, description=f"{name} endpoint, reached from inside", allow_all_outbound=False
         )
         group.add_ingress_rule(ec2.Peer.ipv4(cidr), ec2.Port.HTTPS, "hosts of this network")
         self.vpc.add_interface_endpoint(
-            "Sts",
-            service=ec2.InterfaceVpcEndpointAwsService.STS,
+            name,
+            service=service,
             subnets=ec2.SubnetSelection(subnets=[self.cluster_subnet]),
             security_groups=[group],
             open=False,

@@ -4,6 +4,8 @@
                   any error of any task: Finish as failed - Tell - Failed, with the error of the task that failed first
                   the lease is held:     Tell refusal - Refused, at once
 
+A source without silver, gold or crawlers goes on to what it has.
+
 Input: {"only": "all"|"ingest"|"silver"|"gold", "accept": "<run id>"|"-", "replay": "all"|"<ISO date>"|"-", "parameters": {...}},
 each with a default. A replay makes the tables anew from what bronze holds, so it begins at silver.
 The stages are handed in, so every source has the same machine.
@@ -35,6 +37,8 @@ from stacks.constructs.run_alarm import RunAlarm
 
 LEASE_HELD, LEFTOVERS = "LeaseHeld", "LeftoversEnding"  # classes that the control Lambda raises
 _ALL = ["States.ALL"]
+_STAGES = ("ingest", "silver", "gold")
+_Stage = sfn.Parallel | sfn.Map | sfn.TaskStateBase
 
 
 class SourceMachine(Construct):
@@ -53,10 +57,10 @@ class SourceMachine(Construct):
         control: lambda_.IFunction,
         ingest: sfn.IChainable,
         functions: Sequence[lambda_.IFunction],
-        silver: glue.IJob,
-        gold: EmrStep,
-        crawlers: Sequence[DeltaCrawler],
-        job_settings: Mapping[str, str],
+        silver: glue.IJob | None = None,
+        gold: EmrStep | None = None,
+        crawlers: Sequence[DeltaCrawler] = (),
+        job_settings: Mapping[str, str] | None = None,
         notifications: Notifications,
         timeout: Duration,
         names: Names,
@@ -65,22 +69,25 @@ class SourceMachine(Construct):
         super().__init__(scope, id)
         self._source, self._control, self._notifications = source, control, notifications
         self._failed_way = self._finish_failed()
-        begin = self._begin(crawlers, job_settings)
+        begin = self._begin(crawlers, job_settings or {})
         ingestion = sfn.Parallel(self, "Ingest", result_path="$.ingest").branch(ingest)
-        silver_run = self._silver(silver)
-        gold_run = sfn.Parallel(self, "Gold", result_path=sfn.JsonPath.DISCARD).branch(gold.entry)
-        crawl = catalogue(self, crawlers=crawlers)
-        stages: tuple[sfn.Parallel | sfn.Map | sfn.TaskStateBase, ...] = (ingestion, silver_run, gold_run, crawl)
-        for stage in stages:
-            stage.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
         finish = self._finish_succeeded()
-        crawl.next(finish)
-        gold_run.next(crawl)
-        silver_run.next(self._after("silver", only=crawl, otherwise=gold_run))
-        ingestion.next(self._after("ingest", only=finish, otherwise=silver_run))
-        begin.next(self._route(ingest=ingestion, silver=silver_run, gold=gold_run))
+        crawl = self._stage(catalogue(self, crawlers=crawlers), then=finish) if crawlers else finish
+        entries: dict[str, _Stage] = {}
+        after_silver: sfn.IChainable = crawl
+        if gold:
+            entries["gold"] = self._stage(
+                sfn.Parallel(self, "Gold", result_path=sfn.JsonPath.DISCARD).branch(gold.entry), then=crawl
+            )
+            after_silver = self._after("silver", only=crawl, otherwise=entries["gold"])
+        if silver:
+            entries["silver"] = self._stage(self._silver(silver), then=after_silver)
+        after_ingest = self._after("ingest", only=finish, otherwise=entries["silver"]) if silver else finish
+        entries["ingest"] = self._stage(ingestion, then=after_ingest)
+        begin.next(self._route(entries))
         self.machine = self._machine(begin, timeout=timeout, names=names, settings=settings)
-        gold.allow_control(self.role)
+        if gold:
+            gold.allow_control(self.role)
         notifications.allow_publish(self.role)
         for function in (control, *functions):
             finding = f"AwsSolutions-IAM5[Resource::{address(self, function.function_arn)}:*]"
@@ -132,13 +139,22 @@ class SourceMachine(Construct):
         tell.add_catch(refused, errors=_ALL, result_path="$.telling_error")
         return told.next(tell).next(refused)
 
-    def _route(self, *, ingest: sfn.State, silver: sfn.State, gold: sfn.State) -> sfn.Choice:
-        cause = "States.Format('only is {}; it can be all, ingest, silver or gold', $.only)"
+    def _stage(self, stage: _Stage, *, then: sfn.IChainable) -> _Stage:
+        stage.add_catch(self._failed_way, errors=_ALL, result_path="$.error")
+        stage.next(then)
+        return stage
+
+    def _route(self, entries: Mapping[str, _Stage]) -> sfn.Choice:
+        there = ", ".join(["all", *(name for name in _STAGES if name in entries)])
+        cause = f"States.Format('only is {{}} and replay is {{}}; {self._source} can run {there}', $.only, $.replay)"
         unknown = sfn.Pass(self, "Unknown stage", parameters={"Error": "UnknownStage", "Cause.$": cause}, result_path="$.error")
         route = sfn.Choice(self, "Where to begin")
         no_replay = sfn.Condition.string_equals("$.replay", NOTHING)
-        route.when(sfn.Condition.or_(sfn.Condition.and_(_only("all"), no_replay), _only("ingest")), ingest)
-        route.when(sfn.Condition.or_(_only("all"), _only("silver")), silver).when(_only("gold"), gold)
+        route.when(sfn.Condition.or_(sfn.Condition.and_(_only("all"), no_replay), _only("ingest")), entries["ingest"])
+        if "silver" in entries:
+            route.when(sfn.Condition.or_(_only("all"), _only("silver")), entries["silver"])
+        if "gold" in entries:
+            route.when(_only("gold"), entries["gold"])
         return route.otherwise(unknown.next(self._failed_way))
 
     def _after(self, stage: str, *, only: sfn.IChainable, otherwise: sfn.IChainable) -> sfn.Choice:

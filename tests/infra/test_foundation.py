@@ -120,7 +120,7 @@ def test_network_has_three_zones_and_no_way_out_by_default(every: Assembly) -> N
     assert bool(foundation.of_type("AWS::EC2::InternetGateway")) is open_network
     assert bool(foundation.of_type("AWS::EC2::FlowLog")) is open_network
     endpoints = foundation.properties("AWS::EC2::VPCEndpoint")
-    assert sorted(e["VpcEndpointType"] for e in endpoints) == ["Gateway", "Gateway", "Interface"]
+    assert sorted(e["VpcEndpointType"] for e in endpoints) == ["Gateway", "Gateway", "Interface", "Interface"]
 
 
 def test_steps_run_under_their_own_roles_on_encrypted_disks(every: Assembly) -> None:

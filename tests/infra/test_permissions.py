@@ -16,6 +16,10 @@ WRITERS: dict[str, dict[str, set[str]]] = {
     "boston311-control": {"bronze": {"runs/*"}},
     "boston311-silver": {"bronze": {"run_parts/*"}, "silver": {*TABLES, LEDGER}},
     "boston311-gold": {"bronze": {"run_parts/*"}, "gold": GOLD},
+    "coins-fetch": {"bronze": {"coins/listings/*", "coins/manifests/*", "coins/origin.json*"}},
+    "coins-load": {"bronze": {"coins/rejected/*", "run_parts/*"}},
+    "coins-control": {"bronze": {"runs/*"}},
+    "replication-target": {"bronze": {"coins/dms/*"}},
     "emr-nodes": {"logs": {"emr/*"}},
     "analysts": {"results": {"analysts/*"}},
     "scientists": {"results": {"scientists/*"}},
@@ -28,6 +32,10 @@ READERS: dict[str, dict[str, set[str]]] = {
     "boston311-gold": {"bronze": {"run_parts/*"}, "silver": {"service_requests/*"}, "gold": GOLD},
     "boston311-silver-crawler": {"silver": TABLES},
     "boston311-gold-crawler": {"gold": ANSWERS},
+    "coins-fetch": {"bronze": {"coins/listings/*", "coins/manifests/*", "coins/origin.json*"}},
+    "coins-load": {"bronze": {"coins/listings/*", "coins/manifests/*", "run_parts/*"}},
+    "coins-delivery": {"bronze": {"coins/dms/*"}},
+    "coins-control": {"bronze": {"run_parts/*", "runs/*"}},
     "analysts": {"gold": ANSWERS, "results": {"analysts/*"}},
     "scientists": {
         "silver": {"service_requests/*", "service_requests_superseded/*"},
@@ -35,7 +43,7 @@ READERS: dict[str, dict[str, set[str]]] = {
         "results": {"scientists/*"},
     },
     "engineers": {
-        "bronze": {"boston311/*", "runs/*"},
+        "bronze": {"boston311/*", "coins/*", "runs/*", "tb_coins/*"},
         "silver": TABLES,
         "gold": ANSWERS,
         "results": {"engineers/*"},
@@ -91,17 +99,21 @@ def test_only_jobs_delete_and_only_in_their_tables(dev: Assembly) -> None:
     assert objects(dev, "s3:DeleteObject") == {
         "boston311-silver": {"silver": {*TABLES, LEDGER}},
         "boston311-gold": {"gold": GOLD},
+        "replication-target": {"bronze": {"coins/dms/*"}},  # DMS asks for it; the bucket is versioned
     }
 
 
-def test_only_the_silver_job_reads_replaced_versions(dev: Assembly) -> None:
-    assert objects(dev, "s3:GetObjectVersion") == {"boston311-silver": {"bronze": {"boston311/*"}}}
+def test_only_what_reads_a_planned_version_may_read_replaced_ones(dev: Assembly) -> None:
+    assert objects(dev, "s3:GetObjectVersion") == {
+        "boston311-silver": {"bronze": {"boston311/*"}},
+        "coins-load": {"bronze": {"coins/listings/*"}},
+    }
 
 
 def test_every_listing_is_bound_to_a_prefix(dev: Assembly) -> None:
     for role, allowed in statements(dev).items():
         for statement in allowed:
-            if "s3:ListBucket" in listed(statement["Action"]):
+            if "s3:ListBucket" in listed(statement["Action"]) and role != "replication-target":  # DMS lists without a prefix
                 prefixes = statement["Condition"]["StringLike"]["s3:prefix"]
                 assert "*" not in listed(prefixes), role
 
@@ -119,10 +131,16 @@ def test_a_resource_is_unbounded_only_where_there_is_none_to_name(dev: Assembly)
             if "*" in listed(statement["Resource"]):
                 unbounded[role] |= {action.split(":")[0] for action in listed(statement["Action"])}
     # logs: delivery of the machine's log; xray: its traces; elasticmapreduce: RunJobFlow, before there is a cluster, and
-    # ListClusters.
+    # ListClusters; ec2: interfaces of functions inside the network; secretsmanager: GetRandomPassword; dms: lists.
     assert unbounded == {
         "boston311-machine": {"logs", "xray", "elasticmapreduce"},
         "boston311-control": {"elasticmapreduce"},
+        "coins-machine": {"logs", "xray"},
+        "coins-control": {"elasticmapreduce"},
+        "coins-load": {"ec2"},
+        "postgres-migrate": {"ec2"},
+        "postgres-rotate": {"ec2", "secretsmanager"},
+        "replication-control": {"dms"},
     }
 
 
@@ -155,9 +173,10 @@ def test_the_lease_can_be_touched_for_this_source_only(dev: Assembly) -> None:
         for statement in allowed
         if any(action.startswith("dynamodb:") for action in listed(statement["Action"]))
     }
-    assert list(touching) == ["boston311-control"]
-    condition = touching["boston311-control"]["Condition"]
-    assert condition == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["boston311"]}}
+    assert sorted(touching) == ["boston311-control", "coins-control"]
+    for source in ("boston311", "coins"):
+        condition = touching[f"{source}-control"]["Condition"]
+        assert condition == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [source]}}
 
 
 def test_a_step_can_be_added_only_with_its_own_role(every: Assembly) -> None:
@@ -207,13 +226,13 @@ def test_people_query_in_their_own_workgroup_and_catalogue(dev: Assembly) -> Non
 
 
 def test_nobody_shares_a_role(every: Assembly) -> None:
-    users: list[str] = []
-    for template in every.templates():
+    users: list[tuple[int, str]] = []
+    for stack, template in enumerate(every.templates()):
         for kind, attribute in (
             ("AWS::Lambda::Function", "Role"),
             ("AWS::Glue::Job", "Role"),
             ("AWS::Glue::Crawler", "Role"),
             ("AWS::StepFunctions::StateMachine", "RoleArn"),
         ):
-            users += [properties[attribute] for properties in template.properties(kind)]
-    assert len(users) == len(set(users)) == 6
+            users += [(stack, properties[attribute]) for properties in template.properties(kind)]
+    assert len(users) == len(set(users)) == 14

@@ -1,4 +1,4 @@
-"""The one schedule of a source: a time of day in the source's own time zone."""
+"""The one schedule of a source: a time of day in the source's own time zone, or a minute of every hour."""
 
 from aws_cdk import Aws, TimeZone
 from aws_cdk import aws_iam as iam
@@ -11,8 +11,8 @@ from lake.jobs import COMPLETE_RUN
 from lake.names import Names
 
 
-class DailySchedule(scheduler.Schedule):
-    """Starts a complete run. at: "HH:MM" in `time_zone`, through daylight saving."""
+class SourceSchedule(scheduler.Schedule):
+    """Starts a complete run. at: "HH:MM" in `time_zone`, through daylight saving, or "*:MM"."""
 
     def __init__(
         self, scope: Construct, id: str, *, source: str, at: str, time_zone: TimeZone, machine: sfn.IStateMachine, names: Names
@@ -26,8 +26,8 @@ class DailySchedule(scheduler.Schedule):
             scope,
             id,
             schedule_name=names.machine(source),
-            description=f"Every day at {at}, {time_zone.timezone_name}",
-            schedule=scheduler.ScheduleExpression.cron(time_zone=time_zone, hour=str(int(hour)), minute=str(int(minute))),
+            description=f"Every day at {at}, {time_zone.timezone_name}" if hour != "*" else f"Every hour at {at}",
+            schedule=scheduler.ScheduleExpression.cron(time_zone=time_zone, hour=hour.lstrip("0") or "0", minute=str(int(minute))),
             target=targets.StepFunctionsStartExecution(
                 machine,
                 role=role,
