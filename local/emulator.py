@@ -68,7 +68,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "services.scheduler": ("_tick_schedules", "_schedules", "_schedule_last_fired", "_to_epoch"),
     "services.secretsmanager": (
         *("_secrets", "_resolve", "_rotate_secret", "_get_secret_value", "_describe_secret", "_find_stage_version"),
-        *("_is_replica", "_remove_stage"),
+        "_is_replica",
     ),
     "services.stepfunctions": (
         *("_SERVICE_DISPATCH", "_ExecutionError", "_execute_task", "_invoke_resource", "_state_machines"),

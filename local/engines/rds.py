@@ -86,4 +86,5 @@ def install(emulator: Emulator) -> None:
     _wrap_calls(emulator, databases)
     emulator.on_restored(databases.restore)
     emulator.on_restored(lambda: emulator.thread(databases.watch))
-    emulator.on_stop(databases.end)
+    # Registered late, so that it is called after the engines that use a database have stopped.
+    emulator.on_restored(lambda: emulator.on_stop(databases.end))

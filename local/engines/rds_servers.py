@@ -6,7 +6,6 @@ port. A server that dies is restarted, as RDS restarts it.
 
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from local.emulator import Emulator
 from local.engines import postgres
+from local.engines.postgres_program import remove
 from local.engines.secrets import move_endpoint
 
 RDS = "services.rds"
@@ -83,7 +83,7 @@ class Databases:
 
     def _remove(self, name: str) -> None:
         self._stop(name)
-        shutil.rmtree(self._directory(name), ignore_errors=True)
+        remove(self._directory(name))
 
     def restore(self) -> None:
         """Start the server of every instance that an earlier process has left."""

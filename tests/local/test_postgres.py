@@ -174,6 +174,17 @@ def test_no_password_stands_on_a_command_line_or_in_the_log(server: postgres.Ser
     server.admin.secret.write_text('{"password": "told to nobody"}')
 
 
+def test_data_can_be_removed_while_killed_processes_still_end(tmp_path: Path) -> None:
+    made = postgres.start(tmp_path / "postgres", 0, master=MASTER, password=PASSWORD)
+    ask(made, "CREATE TABLE t AS SELECT generate_series(1, 100000) AS n")
+    pid = made.pid()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    postgres_program.remove(tmp_path / "postgres")
+    assert not (tmp_path / "postgres").exists()
+    made.stop()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
 def test_programs_below_a_private_directory_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site, copies = tmp_path / "site", Path(tempfile.mkdtemp(dir="/tmp"))
