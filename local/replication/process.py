@@ -167,7 +167,10 @@ class Process:
                 self._tell(cursor)
             if message is None:
                 if changes.idle:
+                    before = self._state.lsn
                     changes.confirm(cursor.wal_end)
+                    if self._state.lsn > before and time.monotonic() - self._told > IDLE_SECONDS:
+                        self._tell(cursor)  # a server that is being shut down waits for it
                 if changes.idle and (self._directory / RELOAD).exists():
                     return
                 select.select([cursor], [], [], max(0.0, min(changes.due, IDLE_SECONDS)))

@@ -170,8 +170,9 @@ class Replication:
         return arn
 
     def start(self, arn: str, how: str) -> None:
+        """And wait until the full load has ended: what is changed then is delivered as a change."""
         self.api.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType=how)
-        self.status(arn, "running")
+        until(lambda: self.status(arn, "running")["ReplicationTaskStats"]["FullLoadProgressPercent"] == 100, "the load ends")
 
     def stop(self, arn: str) -> None:
         self.api.stop_replication_task(ReplicationTaskArn=arn)
