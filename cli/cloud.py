@@ -53,5 +53,8 @@ def down(env: str, wipe: bool, yes: bool) -> None:
     was_running = process.stop(home)
     click.echo("laptop cloud stopped" if was_running else "the laptop cloud was not running", err=True)
     if wipe:
+        from local.engines.postgres_program import remove
+
+        remove(home / "postgres")  # its processes, killed just now, may still be ending
         shutil.rmtree(home, ignore_errors=False) if home.exists() else None
         click.echo(f"deleted {home}", err=True)

@@ -26,7 +26,7 @@ from stacks.removal import removal_policy
 SOURCE = "coins"
 TABLE = "bronze.tb_coins"
 # Classes that the Lambdas raise for what passes by itself.
-_API_AWAY, _DATABASE_AWAY = "ApiUnavailable", "DatabaseUnavailable"
+_API_AWAY, _DATABASE_AWAY = "CoinMarketCapUnavailable", "DatabaseUnavailable"
 
 
 class Coins(Stack):
@@ -190,14 +190,22 @@ class Coins(Stack):
 
         path = sfn.JsonPath
         fetched = call("Fetch", fetch, {"op": "fetch"}, result_path="$.listing")
-        loaded = call("Load", load, {"op": "load", "manifest": path.string_at("$.listing.manifest")}, result_path="$.loaded")
+        loaded = call(
+            "Load",
+            load,
+            {"op": "load", "manifest": path.string_at("$.listing.manifest"), "accept": path.string_at("$.accept")},
+            result_path="$.loaded",
+        )
         asked = call("Ask", fetch, {"op": "ask", "missing": path.list_at("$.loaded.missing")}, result_path="$.asked")
         event = {
             "op": "mark",
             "listing_id": path.string_at("$.loaded.listing_id"),
             "inactive": path.list_at("$.asked.inactive"),
         }
-        marked = call("Mark", load, event, result_path=path.DISCARD)
+        marked = call("Mark", load, event, result_path="$.marked")
+        unmarked = sfn.Pass(self, "None missing", parameters={"marked": 0}, result_path="$.marked")
+        count = {"rows.$": "States.MathAdd($.loaded.rows, $.marked.marked)"}
+        counted = sfn.Pass(self, "Rows to come", parameters=count, result_path="$.expected")
         answer = sfn.Pass(self, "Answer", parameters={"missing": [], "fetched": path.array(path.string_at("$.loaded"))})
         look = call(
             "Look",
@@ -205,7 +213,7 @@ class Coins(Stack):
             {
                 "op": "delivered",
                 "listing_id": path.string_at("$.loaded.listing_id"),
-                "rows": path.number_at("$.loaded.rows"),
+                "rows": path.number_at("$.expected.rows"),
                 "since": path.string_at("$$.Execution.StartTime"),
             },
             result_path="$.delivery",
@@ -215,8 +223,8 @@ class Coins(Stack):
             sfn.Choice(self, "Delivered?").when(sfn.Condition.boolean_equals("$.delivery.delivered", True), answer).otherwise(wait)
         )
         wait.next(look)
-        wrote = sfn.Choice(self, "Anything written?").when(sfn.Condition.number_greater_than("$.loaded.rows", 0), look)
+        wrote = sfn.Choice(self, "Anything written?").when(sfn.Condition.number_greater_than("$.expected.rows", 0), look)
         wrote.otherwise(answer)
         gone = sfn.Choice(self, "Coins missing?").when(sfn.Condition.is_present("$.loaded.missing[0]"), asked)
-        asked.next(marked).next(wrote)
-        return fetched.next(loaded).next(gone.otherwise(wrote))
+        asked.next(marked).next(counted).next(wrote)
+        return fetched.next(loaded).next(gone.otherwise(unmarked.next(counted)))

@@ -199,7 +199,7 @@ class Replication(Construct):
                 plugin_name="test-decoding",
                 heartbeat_enable=True,  # an idle table otherwise holds the log back
                 heartbeat_frequency=5,
-                heartbeat_schema="public",
+                heartbeat_schema="dms",  # the schema that migration makes for it
                 capture_ddls=False,
                 map_boolean_as_boolean=True,
             ),

@@ -124,7 +124,8 @@ def test_the_machine_waits_for_delivery(machine: dict[str, Any]) -> None:
     states = branch["States"]
     assert (branch["StartAt"], states["Fetch"]["Next"], states["Load"]["Next"]) == ("Fetch", "Load", "Coins missing?")
     assert states["Coins missing?"]["Choices"][0]["Next"] == "Ask"
-    assert (states["Ask"]["Next"], states["Mark"]["Next"]) == ("Mark", "Anything written?")
+    assert (states["Ask"]["Next"], states["Mark"]["Next"]) == ("Mark", "Rows to come")
+    assert states["Rows to come"]["Parameters"] == {"rows.$": "States.MathAdd($.loaded.rows, $.marked.marked)"}
     assert states["Anything written?"]["Choices"][0]["Next"] == "Look"
     delivered = states["Delivered?"]
     assert (delivered["Choices"][0]["Next"], delivered["Default"]) == ("Answer", "Replicating")
