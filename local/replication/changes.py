@@ -37,6 +37,7 @@ class Changes:
         self._files: dict[Name, ParquetFile] = {}
         self._begin: Begin | None = None
         self._position = 0
+        self._moment = self._stamp = ""  # the open transaction's commit, as text and as the beginning of a change sequence
         self._clock = state.clock
         self._committed = (state.lsn, state.clock)
         self._opened: float | None = None  # monotonic, when the oldest open file got its first row
@@ -64,7 +65,8 @@ class Changes:
         match message:
             case Begin():
                 self._begin, self._position = message, 0
-                self._clock = names.change_clock(message.committed_at, self._clock)
+                self._moment = names.timestamp_text(message.committed_at)
+                self._stamp = names.change_clock(message.committed_at)
                 self._state.latency_source = max(0.0, time.time() - message.committed_at.timestamp())
             case Commit():
                 self._begin, self._committed = None, (message.end_lsn, self._clock)
@@ -138,9 +140,11 @@ class Changes:
             file = self._files[name] = ParquetFile(self._layouts[name], self._directory)
             self._opened = self._opened or time.monotonic()
             self._oldest = self._oldest or begin.committed_at
+        # Never before the last one, also when the source's clock was set back. Only rows that are kept move it on.
+        self._clock = max(self._stamp, self._clock)
         sequence = names.change_sequence(self._clock, begin.final_lsn, position)
         try:
-            file.add(Change(operation, values, names.timestamp_text(begin.committed_at), sequence))
+            file.add(Change(operation, values, self._moment, sequence))
         except UnsupportedColumn as error:
             self._suspend(name, error)
             return

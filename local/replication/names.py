@@ -26,9 +26,9 @@ def timestamp_text(moment: dt.datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond:06d}"
 
 
-def change_clock(committed_at: dt.datetime, last: str) -> str:
-    """The 16 digits yyyyMMddHHmmSShh of a change sequence; never before those of the last transaction."""
-    return max(f"{committed_at:%Y%m%d%H%M%S}{committed_at.microsecond // 10000:02d}", last)
+def change_clock(committed_at: dt.datetime) -> str:
+    """The first 16 digits of a change sequence: yyyyMMddHHmmSShh."""
+    return f"{committed_at:%Y%m%d%H%M%S}{committed_at.microsecond // 10000:02d}"
 
 
 def change_sequence(clock: str, commit_lsn: int, position: int) -> str:

@@ -27,6 +27,7 @@ S3_SETTINGS = {
     **{"BucketName": BUCKET, "BucketFolder": FOLDER, "DataFormat": "parquet", "ParquetVersion": "parquet-1-0"},
     **{"CompressionType": "gzip", "IncludeOpForFullLoad": True, "TimestampColumnName": "dms_commit_at"},
     **{"UseTaskStartTimeForFullLoadTimestamp": True, "ParquetTimestampInMillisecond": True, "CdcMaxBatchInterval": 1},
+    "EncryptionMode": "sse-s3",
 }
 SETTINGS = {
     "TargetMetadata": {"SupportLobs": True, "LimitedSizeLobMode": True, "LobMaxSize": 32},
@@ -217,11 +218,15 @@ class Replication:
     def loaded(self, table: str) -> Rows:
         return [row for name in self.keys(table) if name.startswith("LOAD") for row in self.file(table, name).to_pylist()]
 
-    def replayed(self, table: str, key: str = "id") -> dict[Any, dict[str, Any]]:
-        """The table as its objects tell it: loaded rows, then every change in order."""
+    def replayed(self, table: str, key: str = "id", *, exact: bool = False) -> dict[Any, dict[str, Any]]:
+        """The table as its objects tell it: loaded rows, then every change in order.
+
+        exact: no change may tell what the load held already, nor be about a row that is not there.
+        """
         added = ("Op", "dms_commit_at", "dms_change_seq")
         rows: dict[Any, dict[str, Any]] = {}
         for row in (*self.loaded(table), *self.changes(table)):
+            assert not exact or (row[key] in rows) == (row["Op"] != "I"), row
             if row["Op"] == "D":
                 rows.pop(row[key], None)
             else:

@@ -64,6 +64,42 @@ def test_full_load_then_changes_in_commit_order(dms: Replication) -> None:
     assert dms.sql("SELECT count(*) FROM pg_replication_slots") == [(0,)]
 
 
+def test_load_and_changes_meet_exactly(dms: Replication) -> None:
+    dms.table("met", "id integer PRIMARY KEY, n integer")
+    writer = Writer(dms, "met")
+    until(lambda: writer.changes > 50, "rows to load")
+    task = dms.task("met")
+    time.sleep(1.0)
+    writer.stop()
+    settled(dms, "met")
+    assert dms.loaded("met")
+    dms.replayed("met", exact=True)
+    ordered(dms, "met")
+    dms.remove(task)
+
+
+def test_process_killed_during_the_load_loads_again(dms: Replication) -> None:
+    dms.table("halfway", "id integer PRIMARY KEY, n integer, s text")
+    dms.sql("INSERT INTO halfway SELECT i, 0, md5(i::text) FROM generate_series(1, 200000) i")
+    task = dms.task("halfway", start=False)
+    dms.api.start_replication_task(ReplicationTaskArn=task, StartReplicationTaskType="start-replication")
+
+    def loading() -> bool:
+        found = dms.api.describe_table_statistics(ReplicationTaskArn=task)["TableStatistics"]
+        return bool(found) and found[0]["TableState"] == "Full load"
+
+    until(loading, "the load begins")
+    kill(dms.process(task))
+    dms.sql("UPDATE halfway SET n = 1 WHERE id = 7")
+    until(lambda: dms.describe(task)["ReplicationTaskStats"]["FullLoadProgressPercent"] == 100, "the load ends")
+    dms.sql("DELETE FROM halfway WHERE id = 8")
+    until(lambda: [row["Op"] for row in dms.changes("halfway")][-1:] == ["D"], "changes")
+    replayed = dms.replayed("halfway")
+    assert len(replayed) == 199_999
+    assert replayed[7]["n"] == 1
+    dms.remove(task)
+
+
 def test_process_killed_while_changes_come(dms: Replication) -> None:
     dms.table("killed", "id integer PRIMARY KEY, n integer")
     task = dms.task("killed")

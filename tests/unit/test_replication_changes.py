@@ -83,7 +83,7 @@ def stream(transactions: list[list[int]]) -> list[tuple[int, Transaction]]:
     lsn, made, number = 1000, [], 0
     for which, tables in enumerate(transactions):
         commit = lsn + 100
-        at = START + dt.timedelta(milliseconds=7 * which)
+        at = START + dt.timedelta(milliseconds=7 * which - 50 * (which % 3))  # the source's clock goes back now and then
         rows: list[Message] = []
         for table in tables:
             number += 1

@@ -21,7 +21,7 @@ def test_forms() -> None:
     assert names.change_name(int(moment.timestamp() * 1000)) == "20261121-100509123.parquet"
     assert names.timestamp_text(moment) == "2026-11-21 10:05:09.123456"
     assert names.timestamp_text(moment.replace(microsecond=0)) == "2026-11-21 10:05:09.000000"
-    clock = names.change_clock(moment, "")
+    clock = names.change_clock(moment)
     assert clock == "2026112110050912"
     assert names.change_sequence(clock, 0x16B3748, 2) == "2026112110050912" + "0000023803720000002"
 
@@ -44,7 +44,7 @@ def test_sequences_grow_with_commit_and_position_whatever_the_clock_does(
 ) -> None:
     clock, found = "", []
     for committed_at, length, changes in transactions:
-        clock = names.change_clock(committed_at, clock)
+        clock = max(names.change_clock(committed_at), clock)
         lsn += length
         found += [names.change_sequence(clock, lsn, position) for position in range(changes)]
     assert found == sorted(set(found))
