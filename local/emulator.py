@@ -59,7 +59,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("_start_job_run", "_batch_stop_job_run", "_start_crawler", "_stop_crawler", "_create_table", "_update_table"),
         *("_start_trigger", "_triggers", "_get_crawler"),
     ),
-    "services.iam": ("_roles", "_access_keys", "_instance_profiles"),
+    "services.iam": ("_roles", "_access_keys", "_instance_profiles", "_aws_managed_policies", "_make_aws_managed_record"),
     "services.lambda_svc": ("_execute_function_warm", "_functions"),
     "services.rds": (
         *("_ACTION_MAP", "_instances", "_param_groups", "_resolve_instance", "_record_reboot_event"),

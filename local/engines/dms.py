@@ -155,8 +155,9 @@ def _without_empty(answer: Record) -> Record:
 
 def install(emulator: Emulator) -> None:
     """Put the service and its CloudFormation types in place."""
-    from local.engines import dms_resources
+    from local.engines import dms_resources, dms_roles
 
+    dms_roles.seed(emulator)
     service = Dms(emulator)
     emulator.service("dms", service.handle)
     dms_resources.install(emulator, service)
