@@ -7,8 +7,9 @@ from local.emulator import Emulator
 _TASKS = "arn:aws:logs:*:*:log-group:dms-tasks-*"
 POLICIES = {
     "service-role/AmazonDMSVPCManagementRole": [
-        ("ec2:CreateNetworkInterface", "ec2:DescribeAvailabilityZones", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups"),
-        ("ec2:DescribeSubnets", "ec2:DescribeVpcs", "ec2:DeleteNetworkInterface", "ec2:ModifyNetworkInterfaceAttribute"),
+        ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:ModifyNetworkInterfaceAttribute"),
+        ("ec2:DescribeAvailabilityZones", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups"),
+        ("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
     ],
     "service-role/AmazonDMSCloudWatchLogsRole": [
         ("logs:DescribeLogGroups",),
