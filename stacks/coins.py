@@ -206,7 +206,8 @@ class Coins(Stack):
         unmarked = sfn.Pass(self, "None missing", parameters={"marked": 0}, result_path="$.marked")
         count = {"rows.$": "States.MathAdd($.loaded.rows, $.marked.marked)"}
         counted = sfn.Pass(self, "Rows to come", parameters=count, result_path="$.expected")
-        answer = sfn.Pass(self, "Answer", parameters={"missing": [], "fetched": path.array(path.string_at("$.loaded"))})
+        # What was refused, and the account, stand in the part that the load leaves of the run's report.
+        answer = sfn.Pass(self, "Answer", parameters={"missing": [], "fetched": []})
         look = call(
             "Look",
             delivery,
