@@ -10,12 +10,14 @@ from bench.coins import coins_load
 from bench.demo import demo
 from bench.history import history
 from bench.ingestion import ingestion_memory
+from bench.replication import commit_to_bronze
 
 MEASURES: dict[str, Callable[[], Iterable[str]]] = {
     "demo": demo,
     "ingestion": ingestion_memory,
     "history": history,
     "coins": coins_load,
+    "replication": commit_to_bronze,
 }
 
 
