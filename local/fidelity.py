@@ -23,6 +23,8 @@ UNENFORCED = (
     Gap("kms:*", "objects are not encrypted on disk, so reading one asks for no key"),
     Gap("Conditions on aws:SourceAccount and aws:SourceArn in trust policies", "a service's own calls carry neither"),
     Gap("Step Functions: ItemReader and ResultWriter of distributed maps", "read and write S3 in-process, as nobody"),
+    Gap("ec2:*NetworkInterface of Lambdas and DMS in a network", "no interface is made; of dms-vpc-role only the trust counts"),
+    Gap("A role that was made just now", "counts at once; on AWS after some seconds, in which services refuse it"),
 )
 
 # Behaviour of the services that we use.
@@ -44,4 +46,40 @@ GAPS = (
     Gap("Athena's approximate functions", "are exact; a function that is not translated is refused, never passed on to DuckDB"),
     Gap("Crawlers", "understand Delta tables and Hive-style folders of CSV, JSON lines and Parquet"),
     Gap("Alarms over several metrics", "are recorded and never evaluated"),
+    Gap(
+        "RDS",
+        "one PostgreSQL 16 without standby, backups, snapshots, upgrades or limits of storage and memory; its log stays in a file",
+    ),
+    Gap(
+        "RDS's parameters",
+        "count from the next start; of those named rds.* only logical_replication; TLS is always asked for, and the certificate is "
+        "the laptop's own",
+    ),
+    Gap("RDS's users", "the master has REPLICATION and gives it on; on AWS membership in rds_replication is enough"),
+    Gap(
+        "DMS's reading of PostgreSQL",
+        "pgoutput and the publication, whatever PluginName says; AWS's test_decoding needs no publication",
+    ),
+    Gap(
+        "DMS and added columns",
+        "the stream tells of them at once; on AWS, with CaptureDdls off, nothing does, and the task has to be restarted",
+    ),
+    Gap("DMS's heartbeat", "is remembered and writes nothing; what other tables leave in the log is confirmed without it"),
+    Gap(
+        "DMS's error policies",
+        "are remembered; a value that Parquet cannot hold suspends its table, and the task has failed when it was the last; "
+        "AWS's default leaves the row out and goes on",
+    ),
+    Gap("DMS's instances", "class, storage, standby and version are remembered; they are there, and changed, at once"),
+    Gap(
+        "DMS's tasks",
+        "PostgreSQL to Parquet in S3, full load and changes; no filters, validation, control tables, nor start at a position; "
+        "anything else is refused, by name",
+    ),
+    Gap("DMS's events and metrics", "a failed task, and the two latencies while the source is reached; no other state or metric"),
+    Gap(
+        "Rotation of secrets",
+        "what fails is tried three times within seconds; windows (Duration) are not kept; there are no hosted functions",
+    ),
+    Gap("Secrets that lead to a database", "are rewritten in place when its port on the laptop changes"),
 )
