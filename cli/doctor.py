@@ -13,7 +13,7 @@ import click
 from cli.environment import Environment
 from cli.output import emit_json
 from lake import settings as lake_settings
-from lake.jobs import JOBS
+from lake.jobs import SOURCES
 from lake.names import LAPTOP_PORTS
 from lake.settings import Settings
 
@@ -142,7 +142,7 @@ def _leases(settings: Settings) -> Iterator[Finding]:
         return  # said by the stacks' check
     machines = environment.client("stepfunctions")
     held = {item["source"]["S"]: item for item in items}
-    for source in sorted({job.source for job in JOBS.values()}):
+    for source in SOURCES:
         if source not in held:
             yield Finding(f"Lease of {source}", "free")
             continue

@@ -111,20 +111,21 @@ def _note(event: dict[str, Any], current: dict[str, Any]) -> None:
 def _lines(environment: Environment, step: Step) -> Iterator[str]:
     for glue_run in sorted(step.ids["glue"]):
         for group in GLUE_GROUPS:
-            yield from _events(environment, group, logStreamNames=[glue_run])
-    for function in sorted(step.ids["function"]):
-        start, end = int(step.started.timestamp() * 1000), int(step.ended.timestamp() * 1000) + 1000
-        yield from _events(environment, f"/aws/lambda/{function}", startTime=start, endTime=end)
+            yield from (event["message"] for event in _events(environment, group, logStreamNames=[glue_run]))
+    start, end = int(step.started.timestamp() * 1000), int(step.ended.timestamp() * 1000) + 1000
+    groups = [f"/aws/lambda/{function}" for function in sorted(step.ids["function"])]
+    said = [event for group in groups for event in _events(environment, group, startTime=start, endTime=end)]
+    yield from (event["message"] for event in sorted(said, key=lambda event: event["timestamp"]))
     for cluster in sorted(step.ids["cluster"]):
         for emr_step in sorted(step.ids["step"]):
             yield from _emr(environment, cluster, emr_step)
 
 
-def _events(environment: Environment, group: str, **which: Any) -> Iterator[str]:
+def _events(environment: Environment, group: str, **which: Any) -> Iterator[dict[str, Any]]:
     client = environment.client("logs")
     try:
         for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, **which):
-            yield from (event["message"] for event in page["events"])
+            yield from page["events"]
     except client.exceptions.ResourceNotFoundException:
         return  # nothing was logged
 

@@ -51,14 +51,25 @@ def run(env: str, source: str, origin: str | None, only: str | None, accept: str
     lake run boston311                        what changed at the portal
     lake run boston311 --from ~/Downloads/311 every CSV below a directory; a path below it is a resource
     lake run boston311 --only ingest          to bronze and no further
+    lake run coins --from ~/Downloads/cmc     answers of the API as JSON files, the oldest first, one a run
     lake run boston311 --accept RUN_ID        the good rows of what that run refused for its bad ones
     """
     if accept != NOTHING and only not in (None, "silver"):
         raise click.BadParameter("what a run refused is released by the silver step; leave --only out", param_hint="--accept")
+    _check_step(source, only)
     environment = Environment.open(env)
+    if accept != NOTHING and _report(environment, accept) is None:
+        raise LakeError(f"no run {accept} has left a report; `lake status` lists the last runs")
     if origin is not None:
         _serve(environment, source, origin)
     sys.exit(_execute(environment, source, {**COMPLETE_RUN, "only": only or "all", "accept": accept}, form=form))
+
+
+def _check_step(source: str, step: str | None) -> None:
+    """Raises LakeError before a run is begun that could only fail."""
+    there = ["ingest", *(job.step for job in JOBS.values() if job.source == source)]
+    if step is not None and step not in there:
+        raise LakeError(f"{source} has no {step} yet; it can run: {', '.join(there)}")
 
 
 def _since(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -83,6 +94,7 @@ def replay(env: str, source: str, since: str, form: str) -> None:
     lake replay boston311                     everything
     lake replay boston311 --since 2026-02-17  what was received since
     """
+    _check_step(source, "silver")
     environment = Environment.open(env)
     sys.exit(_execute(environment, source, {**COMPLETE_RUN, "replay": since}, form=form))
 
@@ -144,7 +156,15 @@ def _serve(environment: Environment, source: str, origin: str) -> None:
         body = {"source": source, "origin": "files", "directory": str(directory)}
     answer = requests.put(f"http://127.0.0.1:{environment.laptop.ports[SERVERS[source]]}/_control", json=body, timeout=60)
     if answer.status_code != 200:
-        raise LakeError(f"--from {origin}: {answer.text.strip()}")
+        raise LakeError(f"--from {origin}: {_words(answer)}")
+
+
+def _words(answer: Any) -> str:
+    """What a source's server says of a wish that it refuses: a text, or JSON around one."""
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(answer.text).strip()
 
 
 def _held_origin(environment: Environment, source: str) -> str | None:

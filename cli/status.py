@@ -12,7 +12,7 @@ from cli.output import console, emit_json, simple_table
 from cli.query import ask
 from lake import odcs
 from lake.contracts import Contract
-from lake.jobs import JOBS
+from lake.jobs import JOBS, SOURCES
 from lake.names import RUNS_PREFIX
 
 LAST_RUNS = 5
@@ -71,7 +71,7 @@ def _runs(environment: Environment) -> list[dict[str, Any]]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=RUNS_PREFIX)
         for entry in page.get("Contents", ())
     ]
-    newest = sorted(entries, key=lambda entry: entry["LastModified"], reverse=True)[: LAST_RUNS * (1 + len(JOBS))]
+    newest = sorted(entries, key=lambda entry: entry["LastModified"], reverse=True)[: LAST_RUNS * (len(SOURCES) + len(JOBS))]
     reports = [json.load(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"]) for entry in newest]
     return sorted(reports, key=lambda report: str(report["ended_at"]), reverse=True)
 

@@ -88,9 +88,6 @@ class Coins(_Section):
         description="'*:MM' every hour, 'HH:MM' every day (UTC), or off. 5,000 coins every hour are 14,880 credits in 31 days, "
         "and the Basic plan has 15,000 a month",
     )
-    threshold: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.01, description="the share of a listing's coins that may be unreadable before all of it is refused"
-    )
     delivery_minutes: Annotated[int, Field(ge=1, le=60)] = Field(
         default=15, description="how long a run waits for replication to deliver its listing"
     )
@@ -113,6 +110,9 @@ class Replication(_Section):
     )
     late_minutes: Annotated[int, Field(ge=1, le=120)] = Field(
         default=10, description="an alarm is raised while replication is behind by more"
+    )
+    settle_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
+        default=20, description="until roles that were just made count everywhere in the account"
     )
 
 

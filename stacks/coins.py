@@ -57,7 +57,7 @@ class Coins(Stack):
             names=names,
             settings=settings,
         )
-        Replication(
+        replication = Replication(
             self,
             "Replication",
             table=table,
@@ -68,7 +68,11 @@ class Coins(Stack):
             names=names,
             settings=settings,
         )
-        fetch, load, delivery = self._fetch(foundation), self._load(foundation), self._delivery(foundation)
+        fetch, load, delivery = (
+            self._fetch(foundation),
+            self._load(foundation, table=table, after=replication.started),
+            self._delivery(foundation),
+        )
         control = ControlFunction(
             self,
             "Control",
@@ -87,7 +91,7 @@ class Coins(Stack):
             ingest=self._ingest(fetch, load, delivery),
             functions=[fetch, load, delivery],
             notifications=foundation.notifications,
-            timeout=Duration.hours(1),
+            timeout=Duration.minutes(60 + settings.coins.delivery_minutes),
             names=names,
             settings=settings,
         ).machine
@@ -143,18 +147,18 @@ class Coins(Stack):
         foundation.buckets["bronze"].allow_write(function.execution_role, prefixes=own)
         return function
 
-    def _load(self, foundation: Foundation) -> PythonFunction:
+    def _load(self, foundation: Foundation, *, table: Contract, after: Construct) -> PythonFunction:
         function = self._function(
             "load",
             description="Validates a listing and brings it into the database",
             environment={
                 "DATABASE_SECRET": self._names.secret("postgres_loader"),
-                "THRESHOLD": str(self._settings.coins.threshold),
+                "THRESHOLD": str(table.threshold),
             },
             timeout=Duration.minutes(5),
             inside=self.postgres.inside,
         )
-        function.node.add_dependency(self.postgres.schema)
+        function.node.add_dependency(after)  # a column that it writes is there, and replicated
         self.postgres.allow_secret(function, LOADER)
         bronze, parts = foundation.buckets["bronze"], RUN_PARTS_PREFIX
         bronze.allow_read(function.execution_role, prefixes=[f"{SOURCE}/listings/"], versions=True)
@@ -219,7 +223,7 @@ class Coins(Stack):
             },
             result_path="$.delivery",
         )
-        wait = sfn.Wait(self, "Replicating", time=sfn.WaitTime.duration(Duration.seconds(2)))
+        wait = sfn.Wait(self, "Replicating", time=sfn.WaitTime.duration(_pause(self._settings)))
         look.next(
             sfn.Choice(self, "Delivered?").when(sfn.Condition.boolean_equals("$.delivery.delivered", True), answer).otherwise(wait)
         )
@@ -229,3 +233,8 @@ class Coins(Stack):
         gone = sfn.Choice(self, "Coins missing?").when(sfn.Condition.is_present("$.loaded.missing[0]"), asked)
         asked.next(marked).next(counted).next(wrote)
         return fetched.next(loaded).next(gone.otherwise(unmarked.next(counted)))
+
+
+def _pause(settings: Settings) -> Duration:
+    """Between two looks for delivery: a sixth of what replication takes its time for."""
+    return Duration.seconds(max(2, settings.replication.batch_seconds // 6))

@@ -110,7 +110,7 @@ _Id = Annotated[int, BeforeValidator(_integral), Strict(), Ge(1), Le(INT32)]
 _Whole = Annotated[int, BeforeValidator(_integral), Strict(), Ge(-INT32), Le(INT32)]
 _Number = Annotated[float, Strict(), AllowInfNan(False)]
 _Amount = Annotated[float, Strict(), AllowInfNan(False), Ge(0)]
-_Text = Annotated[str, Strict(), StringConstraints(min_length=1), AfterValidator(_plain)]
+_Text = Annotated[str, Strict(), StringConstraints(min_length=1, max_length=1000), AfterValidator(_plain)]  # DMS cuts longer ones
 _Instant = Annotated[datetime, PlainValidator(instant)]
 _Flag = Annotated[bool, PlainValidator(_flag)]
 

@@ -11,10 +11,12 @@ import duckdb
 from botocore.exceptions import ClientError
 
 from ingestion.coins.model import Delivered, Delivery
+from lake.names import replicated_prefix
 
 log = logging.getLogger(__name__)
 
 TABLE = "tb_coins"
+CLOCKS_APART = timedelta(minutes=5)
 
 
 class DeliveryLate(Exception):
@@ -24,7 +26,7 @@ class DeliveryLate(Exception):
 def delivered(event: Delivered, *, s3: Any, bucket: str, source: str, limit_minutes: float, now: datetime) -> Delivery:
     """Counts coins, not rows: replication delivers at least once. Raises DeliveryLate."""
     since = datetime.fromisoformat(event.since).astimezone(UTC)
-    keys = [key for key, modified in _files(s3, bucket, _folder(source)) if modified >= since.replace(microsecond=0)]
+    keys = [key for key, modified in _files(s3, bucket, _folder(source), since) if modified >= since.replace(microsecond=0)]
     rows = _count(s3, bucket, keys, event.listing_id)
     log.info("run %s: %d of %d rows of listing %s in %d files", event.run_id, rows, event.rows, event.listing_id, len(keys))
     if rows >= event.rows:
@@ -39,12 +41,16 @@ def delivered(event: Delivered, *, s3: Any, bucket: str, source: str, limit_minu
 
 
 def _folder(source: str) -> str:
-    return f"{source}/dms/public/{TABLE}/"
+    return f"{replicated_prefix(source)}public/{TABLE}/"
 
 
-def _files(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
-    """Keys of Parquet files with the instant at which they were written, in whole seconds as S3 tells it."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+def _files(s3: Any, bucket: str, prefix: str, since: datetime) -> Iterator[tuple[str, datetime]]:
+    """Keys of Parquet files with the instant at which they were written, in whole seconds as S3 tells it.
+
+    Names of changes are times, by another clock than ours; those of full loads begin with LOAD, behind all of them.
+    """
+    first = f"{prefix}{since - CLOCKS_APART:%Y%m%d-%H%M%S}"
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=first):
         for entry in page.get("Contents", []):
             if entry["Key"].endswith(".parquet"):
                 yield entry["Key"], entry["LastModified"]

@@ -117,8 +117,9 @@ def _rule(answer: dict[str, Any]) -> str:
 
 def _account(table: TableReport) -> str:
     counts = ", ".join(f"{name} {getattr(table, name)}" for name in COUNTS)
-    version = "untouched" if table.version is None else f"version {table.version}"
-    return f"{table.table}: {counts} ({version})"
+    touched = any(getattr(table, name) for name in COUNTS)
+    version = f" (version {table.version})" if table.version is not None else "" if touched else " (untouched)"
+    return f"{table.table}: {counts}{version}"
 
 
 def _sum(one: TableReport, other: TableReport) -> TableReport:

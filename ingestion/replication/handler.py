@@ -1,12 +1,14 @@
 """Custom resource of replication's phases.
 
-roles: on Create and Update the roles that DMS looks for in an account are made where they are missing (Roles: policy by name).
+roles: on Create and Update the roles that DMS looks for in an account are made where they are missing (Roles: policy by name), and
+SettleSeconds waited for if any was, as IAM takes a while to know its roles everywhere.
 stop: before the task and its endpoints change, on Update and Delete, the task is stopped. start: after, on Create and Update, both
-connections are tested and the task started; on Delete it is stopped.
+connections are tested and the task started; on Delete it is stopped. An event that is no custom resource's is a phase's Update.
 Properties: Phase, Version; of stop TaskArn; of start TaskArn, InstanceArn, SourceEndpointArn, TargetEndpointArn.
 """
 
 import logging
+import time
 from typing import Any, Protocol
 
 from ingestion.custom_resource import Request, respond
@@ -32,13 +34,18 @@ def handler(event: dict[str, Any], context: Context) -> None:
     def work(request: Request) -> None:
         if request.text("Phase") == "roles":
             if request.kind != "Delete":
-                ensure_roles(aws.client("iam"), request.properties["Roles"], partition=context.invoked_function_arn.split(":")[1])
+                partition = context.invoked_function_arn.split(":")[1]
+                if ensure_roles(aws.client("iam"), request.properties["Roles"], partition=partition):
+                    time.sleep(float(request.text("SettleSeconds")))
             return
         replication = Replication(
             dms=aws.client("dms"), time_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
         )
         turn(request, replication)
 
+    if "RequestType" not in event:
+        work(Request(kind="Update", physical_id=None, properties=event))
+        return
     phase = event.get("ResourceProperties", {}).get("Phase")
     respond(event, physical_id=f"tributary-replication-{phase}", work=work)
 

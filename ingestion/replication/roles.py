@@ -15,15 +15,20 @@ TRUST = {
 
 
 def ensure_roles(iam: Any, roles: Mapping[str, str], *, partition: str) -> list[str]:
-    """Names of the roles that were made. roles: by name the AWS managed policy that each needs, e.g.
-    "service-role/AmazonDMSVPCManagementRole". A role that is there is somebody's, and left as it is."""
+    """Names of the roles that were made or completed. roles: by name the AWS managed policy that each needs, e.g.
+    "service-role/AmazonDMSVPCManagementRole". A role may be somebody's, or left behind half made: its trust stays as it is, and
+    what it lacks of its policy is attached."""
     made = []
     for name, policy in roles.items():
+        wanted = f"arn:{partition}:iam::aws:policy/{policy}"
         try:
             iam.get_role(RoleName=name)
+            attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
         except iam.exceptions.NoSuchEntityException:
             iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
-            iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:{partition}:iam::aws:policy/{policy}")
+            attached = []
+        if wanted not in [found["PolicyArn"] for found in attached]:
+            iam.attach_role_policy(RoleName=name, PolicyArn=wanted)
             made.append(name)
             log.info("made %s, which DMS needs in this account", name)
     return made

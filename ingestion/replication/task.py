@@ -81,7 +81,12 @@ class Replication:
             {"Name": "endpoint-arn", "Values": [endpoint]},
             {"Name": "replication-instance-arn", "Values": [instance]},
         ]
-        found: list[dict[str, Any]] = self._dms.describe_connections(Filters=filters)["Connections"]
+        try:
+            found: list[dict[str, Any]] = self._dms.describe_connections(Filters=filters)["Connections"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != _GONE:
+                raise
+            found = []
         return found[0] if found else {"Status": "testing"}
 
     def _task(self, task: str) -> dict[str, Any] | None:

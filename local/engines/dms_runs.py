@@ -115,7 +115,7 @@ class Run:
 
     def work(self) -> None:
         """Until the task is stopped or fails."""
-        why = ""
+        why, watch = "", None
         try:
             self._log.touch(mode=0o600)
             task = self._store.get("task", self._arn)
@@ -124,8 +124,6 @@ class Run:
             watch = Watch(self._emulator, self._store, task, self._log, logs=logs)
             why = self._processes(watch, task)
             watch.end()
-            if why:
-                watch.failed(why)
         except (Fatal, DmsError) as error:
             why = str(error)
         except Exception as error:  # a task must not stay "running" whatever went wrong here
@@ -139,6 +137,8 @@ class Run:
                 logger.error("task %s has failed: %s", self._arn, why)
                 own = {**self._store.get("task", self._arn)["Own"], "wanted": False, "stopped_at": now()}
                 self._store.change("task", self._arn, Status="failed", LastFailureMessage=why, Own=own)
+                if watch:
+                    watch.failed(why)
             self._ended.set()
 
     def _processes(self, watch: Watch, task: Record) -> str:

@@ -21,6 +21,7 @@ from stacks.packages import lambda_package
 
 DATABASE, MASTER, LOADER, REPLICATOR = "tributary", "master", "loader", "replicator"
 _SECRETS: dict[str, Secret] = {MASTER: "postgres_master", LOADER: "postgres_loader", REPLICATOR: "postgres_replicator"}
+CUSTOM_RESOURCE_LIMIT = Duration.minutes(20)  # a function that dies without an answer holds a deployment up for so long
 _VERSION = rds.PostgresEngineVersion.VER_16_13
 
 
@@ -107,7 +108,8 @@ class Postgres(Construct):
             copy_tags_to_snapshot=True,
             # Where settings allow destruction the policy above protects: with both, a failed first deployment could not roll back.
             deletion_protection=not self._settings.allow_destroy,
-            removal_policy=removal_policy,
+            # Kept as a snapshot: an instance that stayed would keep its network, and all that hangs on it, from being removed.
+            removal_policy=RemovalPolicy.DESTROY if removal_policy == RemovalPolicy.DESTROY else RemovalPolicy.SNAPSHOT,
             parameter_group=parameters,
             auto_minor_version_upgrade=True,
             cloudwatch_logs_exports=["postgresql"],
@@ -129,6 +131,7 @@ class Postgres(Construct):
             "Schema",
             resource_type="Custom::PostgresSchema",
             service_token=migrate.function_arn,
+            service_timeout=CUSTOM_RESOURCE_LIMIT,
             properties={
                 **{f"{user.capitalize()}Secret": self._names.secret(name) for user, name in _SECRETS.items()},
                 "Contracts": compile_json({table.name: table for table in tables}),

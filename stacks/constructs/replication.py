@@ -1,11 +1,13 @@
 """Replication of the database's tables into bronze: a DMS instance, its endpoints, one task, and who starts and watches it.
 
 CloudFormation neither starts a task nor may change one that runs. So a change goes stop - change - start: the two custom resources
-around the task carry the fingerprint of everything that a running task forbids to touch, and run when it is another.
+around the task carry the fingerprint of everything that a running task forbids to touch, or does not see (a column that is added),
+and run when it is another. An update that is rolled back has stopped it too; an event of the stack starts it again.
 """
 
 import hashlib
 import json
+from typing import Any
 
 from aws_cdk import Aws, CustomResource, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -21,17 +23,36 @@ from lake.contracts import Contract
 from lake.names import CHANGE_SEQUENCE, COMMITTED_AT, Names, replicated_prefix
 from lake.settings import Settings
 from stacks.constructs.lake_bucket import LakeBucket
+from stacks.constructs.log_group import ExpiringLogGroup
 from stacks.constructs.network import Network
 from stacks.constructs.notifications import Notifications
 from stacks.constructs.permissions import allow
-from stacks.constructs.postgres import DATABASE, REPLICATOR, Postgres
+from stacks.constructs.postgres import CUSTOM_RESOURCE_LIMIT, DATABASE, REPLICATOR, Postgres
 from stacks.constructs.python_function import PythonFunction
 
-PUBLICATION_SLOT = "tributary_dms"
 # Names that DMS itself looks for in an account; another environment may have made them.
 _ACCOUNT_ROLES = {
     "dms-vpc-role": "service-role/AmazonDMSVPCManagementRole",
     "dms-cloudwatch-logs-role": "service-role/AmazonDMSCloudWatchLogsRole",
+}
+_FROM: dict[str, Any] = {
+    "plugin_name": "test-decoding",
+    "heartbeat_enable": True,  # an idle table otherwise holds the log back
+    "heartbeat_frequency": 5,
+    "heartbeat_schema": "dms",  # the schema that migration makes for it
+    "capture_ddls": False,
+    "map_boolean_as_boolean": True,
+}
+_TO: dict[str, Any] = {
+    "data_format": "parquet",
+    "parquet_version": "parquet-1-0",
+    "compression_type": "gzip",
+    "include_op_for_full_load": True,
+    "timestamp_column_name": COMMITTED_AT,
+    "use_task_start_time_for_full_load_timestamp": True,
+    "parquet_timestamp_in_millisecond": True,
+    "cdc_min_file_size": 32_000,
+    "encryption_mode": "sse-s3",
 }
 _SETTINGS = {
     "TargetMetadata": {"SupportLobs": True, "LimitedSizeLobMode": True, "LobMaxSize": 32},
@@ -41,12 +62,21 @@ _SETTINGS = {
         "HandleSourceTableDropped": False,
         "HandleSourceTableAltered": True,
     },
+    # By default a row that fails is left out, and a table with it, while the task goes on.
+    "ErrorBehavior": {
+        "DataErrorPolicy": "STOP_TASK",
+        "DataTruncationErrorPolicy": "STOP_TASK",
+        "TableErrorPolicy": "STOP_TASK",
+    },
     "Logging": {"EnableLogging": True},
 }
 
 
 class Replication(Construct):
-    """Delivers `table` of `source` to lake.names.replicated_prefix in bronze, with operation, commit time and change sequence."""
+    """Delivers `table` to lake.names.replicated_prefix in bronze, with operation, commit time and change sequence.
+
+    started: when it is made, both connections have tested well and the task runs.
+    """
 
     def __init__(
         self,
@@ -64,16 +94,19 @@ class Replication(Construct):
         super().__init__(scope, id)
         self._names, self._settings = names, settings
         self._control = self._function()
-        roles = self._custom("AccountRoles", {"Phase": "roles", "Roles": _ACCOUNT_ROLES})
+        settle = str(settings.replication.settle_seconds)
+        roles = self._custom("AccountRoles", {"Phase": "roles", "Roles": _ACCOUNT_ROLES, "SettleSeconds": settle})
         instance = self._instance(network, postgres, after=roles)
         source = self._source(postgres)
         target = self._target(bronze, prefix=replicated_prefix(table.source))
         task_arn = self._arn("task", names.replication("task"))
         definition = {
+            "columns": [(column.name, column.type) for column in table.columns],
             "mappings": _mappings(table),
-            "settings": _SETTINGS,
-            "target": f"{settings.replication.batch_seconds}",
-            "instance": settings.replication.instance_class,
+            "task": _SETTINGS,
+            "from": _FROM,
+            "to": _TO,
+            "settings": settings.replication.model_dump(),
         }
         fingerprint = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
         about = {
@@ -94,14 +127,16 @@ class Replication(Construct):
             replication_instance_arn=instance.ref,
             source_endpoint_arn=source.ref,
             target_endpoint_arn=target.ref,
-            table_mappings=json.dumps(definition["mappings"]),
+            table_mappings=json.dumps(_mappings(table)),
             replication_task_settings=json.dumps(_SETTINGS),
         )
-        for changed in (task, target, source):
+        for changed in (task, target, source, instance, postgres.schema):
             changed.node.add_dependency(stop)
-        task.node.add_dependency(postgres.schema)
-        start = self._custom("Start", {"Phase": "start", **about})
-        start.node.add_dependency(task)
+        # The group last of all when everything is removed: cut off, DMS would leave its slot behind.
+        task.node.add_dependency(postgres.schema, postgres.group)
+        self.started = self._custom("Start", {"Phase": "start", **about})
+        self.started.node.add_dependency(task)
+        self._start_again({"Phase": "start", **about})
         self._watch(notifications)
 
     def _arn(self, kind: str, identifier: str) -> str:
@@ -138,6 +173,7 @@ class Replication(Construct):
         roles = [f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{role}" for role in _ACCOUNT_ROLES]
         policies = [f"arn:{Aws.PARTITION}:iam::aws:policy/{policy}" for policy in _ACCOUNT_ROLES.values()]
         allow(function.execution_role, actions=["iam:GetRole", "iam:CreateRole"], resources=roles)
+        allow(function.execution_role, actions=["iam:ListAttachedRolePolicies"], resources=roles)
         allow(
             function.execution_role,
             actions=["iam:AttachRolePolicy"],
@@ -148,7 +184,12 @@ class Replication(Construct):
 
     def _custom(self, id: str, properties: dict[str, object]) -> CustomResource:
         made = CustomResource(
-            self, id, resource_type=f"Custom::Replication{id}", service_token=self._control.function_arn, properties=properties
+            self,
+            id,
+            resource_type=f"Custom::Replication{id}",
+            service_token=self._control.function_arn,
+            service_timeout=CUSTOM_RESOURCE_LIMIT,
+            properties=properties,
         )
         made.node.add_dependency(self._control)
         return made
@@ -165,7 +206,9 @@ class Replication(Construct):
         )
         subnets.node.add_dependency(after)
         chosen = self._settings.replication
-        return dms.CfnReplicationInstance(
+        # Declared, so that its lines expire; DMS would make it without an end.
+        logs = ExpiringLogGroup(self, "Logs", name=f"dms-tasks-{self._names.replication('host')}", settings=self._settings)
+        instance = dms.CfnReplicationInstance(
             self,
             "Instance",
             replication_instance_identifier=self._names.replication("host"),
@@ -178,6 +221,8 @@ class Replication(Construct):
             replication_subnet_group_identifier=subnets.ref,
             vpc_security_group_ids=[group.security_group_id],
         )
+        instance.node.add_dependency(logs)
+        return instance
 
     def _source(self, postgres: Postgres) -> dms.CfnEndpoint:
         service = iam.ServicePrincipal(f"dms.{Aws.REGION}.amazonaws.com")  # the regional one: it reads the secret
@@ -196,12 +241,7 @@ class Replication(Construct):
             postgre_sql_settings=dms.CfnEndpoint.PostgreSqlSettingsProperty(
                 secrets_manager_access_role_arn=role.role_arn,
                 secrets_manager_secret_id=secret.secret_arn,
-                plugin_name="test-decoding",
-                heartbeat_enable=True,  # an idle table otherwise holds the log back
-                heartbeat_frequency=5,
-                heartbeat_schema="dms",  # the schema that migration makes for it
-                capture_ddls=False,
-                map_boolean_as_boolean=True,
+                **_FROM,
             ),
         )
         endpoint.node.add_dependency(role)
@@ -226,20 +266,25 @@ class Replication(Construct):
                 bucket_name=bronze.bucket_name,
                 bucket_folder=prefix.removesuffix("/"),
                 service_access_role_arn=role.role_arn,
-                data_format="parquet",
-                parquet_version="parquet-1-0",
-                compression_type="gzip",
-                include_op_for_full_load=True,
-                timestamp_column_name=COMMITTED_AT,
-                use_task_start_time_for_full_load_timestamp=True,
-                parquet_timestamp_in_millisecond=True,
                 cdc_max_batch_interval=self._settings.replication.batch_seconds,
-                cdc_min_file_size=32_000,
-                encryption_mode="sse-s3",
+                **_TO,
             ),
         )
         endpoint.node.add_dependency(role)
         return endpoint
+
+    def _start_again(self, request: dict[str, object]) -> None:
+        undone = events.Rule(
+            self,
+            "Undone",
+            description="An update was rolled back after it had stopped replication",
+            event_pattern=events.EventPattern(
+                source=["aws.cloudformation"],
+                detail_type=["CloudFormation Stack Status Change"],
+                detail={"stack-id": [Aws.STACK_ID], "status-details": {"status": ["UPDATE_ROLLBACK_COMPLETE"]}},
+            ),
+        )
+        undone.add_target(targets.LambdaFunction(self._control, event=events.RuleTargetInput.from_object(request)))
 
     def _watch(self, notifications: Notifications) -> None:
         dimensions = {
@@ -263,6 +308,23 @@ class Replication(Construct):
                 treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             )
             alarm.add_alarm_action(actions.SnsAction(notifications.failures))
+        silent = cloudwatch.Alarm(
+            self,
+            "Silent",
+            metric=cloudwatch.Metric(
+                namespace="AWS/DMS",
+                metric_name="CDCLatencySource",
+                dimensions_map=dimensions,
+                statistic="SampleCount",
+                period=Duration.minutes(5),
+            ),
+            alarm_description="Replication says nothing: it does not run. docs/runbooks/replication.md",
+            threshold=1,
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            evaluation_periods=4,
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+        )
+        silent.add_alarm_action(actions.SnsAction(notifications.failures))
         failed = events.Rule(
             self,
             "Failed",

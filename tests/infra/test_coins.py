@@ -46,7 +46,7 @@ def test_the_database_is_private_encrypted_and_speaks_tls_alone(stack: Template)
 
 def test_the_database_keeps_its_data_unless_both_keys_are_turned(assembly: Any, every: Assembly) -> None:
     (database,) = every.template("coins").of_type("AWS::RDS::DBInstance").values()
-    assert database["DeletionPolicy"].startswith("Retain")
+    assert (database["DeletionPolicy"], database["UpdateReplacePolicy"]) == ("Snapshot", "Snapshot")
     assert database["Properties"]["DeletionProtection"] is (every.env == "prod")
     (given_up,) = assembly("dev", destroy=True).template("coins").of_type("AWS::RDS::DBInstance").values()
     assert given_up["DeletionPolicy"] == "Delete"
@@ -102,7 +102,8 @@ def test_replication_is_stopped_before_and_started_after_its_changes(stack: Temp
     (task_id,) = stack.of_type("AWS::DMS::ReplicationTask")
     ((stop_id, stop),) = stack.of_type("Custom::ReplicationStop").items()
     (start,) = stack.of_type("Custom::ReplicationStart").values()
-    for changed in (*stack.of_type("AWS::DMS::ReplicationTask").values(), *stack.of_type("AWS::DMS::Endpoint").values()):
+    held = ("AWS::DMS::ReplicationTask", "AWS::DMS::Endpoint", "AWS::DMS::ReplicationInstance", "Custom::PostgresSchema")
+    for changed in (resource for kind in held for resource in stack.of_type(kind).values()):
         assert stop_id in changed["DependsOn"]
     assert task_id in start["DependsOn"]
     arn = f"{DMS}:task:{only(stack, 'AWS::DMS::ReplicationTask')['ResourceIdentifier']}"
@@ -113,8 +114,11 @@ def test_replication_is_stopped_before_and_started_after_its_changes(stack: Temp
 def test_the_schema_is_made_before_anybody_uses_it(stack: Template) -> None:
     (schema,) = stack.of_type("Custom::PostgresSchema")
     (task,) = stack.of_type("AWS::DMS::ReplicationTask").values()
-    loaders = [f for f in stack.of_type("AWS::Lambda::Function").values() if "-coins-load" in f["Properties"]["FunctionName"]]
-    assert all(schema in user["DependsOn"] for user in (task, *loaders))
+    functions = stack.of_type("AWS::Lambda::Function").values()
+    (loader,) = [f for f in functions if f["Properties"]["FunctionName"].endswith("-coins-load")]
+    (start,) = stack.of_type("Custom::ReplicationStart")
+    assert schema in task["DependsOn"]
+    assert start in loader["DependsOn"]
     properties = only(stack, "Custom::PostgresSchema")
     assert set(json.loads(properties["Contracts"])) == {"bronze.tb_coins"}
 
@@ -135,8 +139,10 @@ def test_the_machine_waits_for_delivery(machine: dict[str, Any]) -> None:
 def test_replication_that_is_late_or_failed_is_told(stack: Template) -> None:
     late = {alarm["MetricName"] for alarm in stack.properties("AWS::CloudWatch::Alarm") if alarm.get("Namespace") == "AWS/DMS"}
     assert late == {"CDCLatencySource", "CDCLatencyTarget"}
-    (rule,) = stack.properties("AWS::Events::Rule")
-    assert rule["EventPattern"]["detail"] == {"category": ["Failure"]}
+    patterns = [rule["EventPattern"] for rule in stack.properties("AWS::Events::Rule")]
+    assert [p["detail"] for p in patterns if p["source"] == ["aws.dms"]] == [{"category": ["Failure"]}]
+    (undone,) = [p for p in patterns if p["source"] == ["aws.cloudformation"]]
+    assert undone["detail"]["status-details"] == {"status": ["UPDATE_ROLLBACK_COMPLETE"]}
 
 
 def test_a_month_of_the_default_schedule_fits_the_basic_plan() -> None:
@@ -148,3 +154,20 @@ def test_a_month_of_the_default_schedule_fits_the_basic_plan() -> None:
 
 def test_the_table_of_the_contract_has_the_coins_number_as_its_key() -> None:
     assert load_all()["bronze.tb_coins"].key == ("id",)
+
+
+@pytest.mark.parametrize("change", [{"batch_seconds": 30}, {"instance_class": "dms.t3.medium"}, {"storage_gb": 50}])
+def test_whatever_a_running_task_forbids_to_change_stops_it(tmp_path: Any, monkeypatch: Any, change: dict[str, Any]) -> None:
+    from synthesis import synthesise
+
+    import lake.settings as settings
+
+    found = load("dev")
+    changed = found.model_copy(update={"replication": found.replication.model_copy(update=change)})
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    before = synthesise(tmp_path / "before", env="dev")
+    monkeypatch.setattr(settings, "load", lambda _env, **_keys: changed)
+    after = synthesise(tmp_path / "after", env="dev")
+    versions = [only(a.template("coins"), "Custom::ReplicationStop")["Version"] for a in (before, after)]
+    assert versions[0] != versions[1]

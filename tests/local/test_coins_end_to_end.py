@@ -35,14 +35,19 @@ def market(deployed: Laptop) -> Callable[..., None]:
     return serve
 
 
-@pytest.fixture
-def database(deployed: Laptop) -> Iterator[psycopg2.extensions.connection]:
-    """As the loader, whose password only the secret knows."""
-    secret = deployed.client("secretsmanager").get_secret_value(SecretId=deployed.names.secret("postgres_loader"))
+def connected(deployed: Laptop) -> psycopg2.extensions.connection:
+    """As the master, whose password only the secret knows."""
+    secret = deployed.client("secretsmanager").get_secret_value(SecretId=deployed.names.secret("postgres_master"))
     told = json.loads(secret["SecretString"])
     user = {"user": told["username"], "password": told["password"], "dbname": told["dbname"]}
     connection = psycopg2.connect(host=told["host"], port=told["port"], sslmode="require", **user)
     connection.autocommit = True
+    return connection
+
+
+@pytest.fixture
+def database(deployed: Laptop) -> Iterator[psycopg2.extensions.connection]:
+    connection = connected(deployed)
     yield connection
     connection.close()
 
@@ -126,6 +131,8 @@ def test_a_damaged_listing_changes_nothing_and_can_be_released(
     assert (report["written"], asked(database, "SELECT count(*), sum(hashtext(tb_coins::text)) FROM tb_coins")) == (0, before)
     assert "the contract allows" in refused["rule"]
     market()
+    released = run(deployed, "--accept", report["run_id"])
+    assert (released["read"], released["quarantined"], released["refused"]) == (2 * COINS, COINS // 10, [])
 
 
 def test_a_request_that_is_refused_for_good_says_what_to_do(deployed: Laptop, market: Callable[..., None]) -> None:
@@ -144,8 +151,9 @@ def test_a_killed_laptop_loses_no_change(deployed: Laptop, market: Callable[...,
     begun.wait(60)
     deployed.lake("up")
     report = run(deployed)
-    assert report["outcome"] == "succeeded"
-    assert report["written"] == COINS
+    assert (report["outcome"], report["written"]) == ("succeeded", COINS)
+    held = set(asked(connected(deployed), "SELECT id, listing_id FROM tb_coins"))
+    assert held <= {(change["id"], change["listing_id"]) for change in changes(deployed)}
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not beside the project")

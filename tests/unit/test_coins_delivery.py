@@ -50,7 +50,8 @@ def ask(s3: Any, rows: int, *, since: datetime | None = None, now: datetime | No
 
 def test_distinct_coins_of_the_listing_are_counted_over_all_files(s3: Any, put: Callable[..., None]) -> None:
     put(f"{FOLDER}LOAD00000001.parquet", [("I", 1, "L2"), ("I", 2, "L2"), ("I", 3, "L1")])
-    put(f"{FOLDER}20261121-110000000.parquet", [("U", 2, "L2"), ("U", 3, "L2"), ("D", 4, "L0")], extra=", 1.5 AS tvl")
+    changes = f"{FOLDER}{datetime.now(UTC):%Y%m%d-%H%M%S}000.parquet"
+    put(changes, [("U", 2, "L2"), ("U", 3, "L2"), ("D", 4, "L0")], extra=", 1.5 AS tvl")
     put("coins/dms/public/listings/LOAD00000001.parquet", [("I", 9, "L2")])
     s3.put_object(Bucket=BUCKET, Key=f"{FOLDER}notes.txt", Body=b"no Parquet")
     assert ask(s3, 3) == Delivery(delivered=True, rows=3)
