@@ -40,6 +40,11 @@ class Home:
         return self.path / "children"
 
     @property
+    def scratch(self) -> Path:
+        """Of one process of the laptop cloud; the next one begins with an empty one."""
+        return self.path / "tmp"
+
+    @property
     def state(self) -> Path:
         return self.path / "state"
 

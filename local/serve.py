@@ -10,8 +10,10 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -52,6 +54,13 @@ def _configure(home: Home, port: int) -> None:
             "DOCKER_HOST": f"unix://{home.path}/no-docker",
         }
     )
+
+
+def _scratch(home: Home) -> None:
+    """ministack unpacks every Lambda into the directory for temporary files and, when it ends, leaves it there."""
+    shutil.rmtree(home.scratch, ignore_errors=True)  # of a process that was killed
+    home.scratch.mkdir(mode=0o700)
+    tempfile.tempdir = str(home.scratch)
 
 
 def _over_tls(emulator: Any, ready: Any) -> Any:
@@ -161,6 +170,7 @@ def main() -> None:
     home.children.mkdir(exist_ok=True)
     home.daemon.unlink(missing_ok=True)
     orphans = children.end_all(home.children)
+    _scratch(home)
     _configure(home, ports["port"])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     _quiet()
@@ -173,6 +183,7 @@ def main() -> None:
         logger.exception("the laptop cloud broke down")  # here, as nothing reaches the interpreter's own report
         code = 1
     children.end_all(home.children)
+    shutil.rmtree(home.scratch, ignore_errors=True)
     home.daemon.unlink(missing_ok=True)
     logger.info("stopped")
     logging.shutdown()

@@ -1,11 +1,14 @@
 """Starting, looking at and ending the laptop cloud; nothing it started outlives it."""
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,34 @@ def test_state_survives_a_stop_and_a_kill(home: Path) -> None:
     process.start(home, ports)
     assert client("s3").get_object(Bucket="kept", Key="newer")["Body"].read() == b"v"
     assert len(client("sqs").list_queues()["QueueUrls"]) == 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_lambdas_were_unpacked_into_is_gone_with_the_home(home: Path, how: signal.Signals) -> None:
+    ports = free_laptop_ports()
+    daemon = process.start(home, ports)
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    clients = {name: boto3.client(name, endpoint_url=f"http://127.0.0.1:{ports['port']}", **keys) for name in ("iam", "lambda")}
+    role = clients["iam"].create_role(RoleName="runs", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("index.py", "def handler(event, context):\n    return __file__\n")
+    name = f"unpacked-{home.parent.name}-{how.name}"
+    clients["lambda"].create_function(
+        FunctionName=name, Runtime="python3.11", Role=role, Handler="index.handler", Code={"ZipFile": package.getvalue()}
+    )
+    answer = clients["lambda"].invoke(FunctionName=name)["Payload"].read().decode()
+    assert str(home) in answer
+    os.kill(daemon.pid, how)
+    end = time.monotonic() + 15
+    while process.inspect(home).state not in ("dead", "stopped") and time.monotonic() < end:
+        time.sleep(0.05)
+    if how == signal.SIGKILL:  # nothing can be tidied then but by the next one
+        process.start(home, ports)
+        assert not list((home / "tmp").glob(f"*{name}*"))
+        process.stop(home)
+    assert not (home / "tmp").exists()
+    assert not list(Path(tempfile.gettempdir()).glob(f"*{name}*"))
 
 
 def test_a_taken_port_is_told_with_its_holder(home: Path) -> None:
