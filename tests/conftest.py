@@ -3,7 +3,12 @@
 import socket
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("tributary", deadline=None)
+hypothesis.settings.load_profile("tributary")
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 SOCKETLESS = ("unit", "infra")

@@ -43,7 +43,7 @@ def put(s3: Any, tmp_path: Path) -> Callable[..., None]:
 
 
 def ask(s3: Any, rows: int, *, since: datetime | None = None, now: datetime | None = None) -> Delivery:
-    since = since or datetime.now(UTC)
+    since = since or datetime.now(UTC) - timedelta(seconds=30)
     event = Delivered(op="delivered", run_id="r", listing_id="L2", rows=rows, since=since.isoformat())
     return delivered(event, s3=s3, bucket=BUCKET, source="coins", limit_minutes=15, now=now or since)
 
