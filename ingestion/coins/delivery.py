@@ -35,7 +35,8 @@ def delivered(event: Delivered, *, s3: Any, bucket: str, source: str, limit_minu
         raise DeliveryLate(
             f"{rows} of {event.rows} rows of listing {event.listing_id} are in s3://{bucket}/{_folder(source)} after "
             f"{limit_minutes:g} minutes, in {len(keys)} files. The database has them. Look at the replication task: whether it "
-            "runs, what its log says, and whether the replication slot is held; once it goes on, run the source again"
+            "runs, what its log says, and whether the replication slot is held (docs/runbooks/replication.md); once it goes on, "
+            "run the source again"
         )
     return Delivery(delivered=False, rows=rows)
 

@@ -55,7 +55,7 @@ def failure(
         if status == 200:
             return None
         code = None
-    said = f"{where} answered HTTP {status}" + (f", error {code}" if code else "") + (f": {words}" if words else "")
+    said = f"{where} answered HTTP {status}" + (f", error {code}" if code else "") + (f": {words.rstrip('.')}" if words else "")
     if code in (DAILY_LIMIT, MONTHLY_LIMIT):
         until = _tomorrow(now) if code == DAILY_LIMIT else _next_month(now)
         period = "day" if code == DAILY_LIMIT else "month"

@@ -99,6 +99,7 @@ class Gate:
         ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
         await ended.wait()
+        os._exit(0)  # an orderly end of asyncio's would tell of each session that it cuts
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # What a client does wrong, or that it goes, ends its connection and nothing else.

@@ -125,7 +125,7 @@ def eventually(check: Callable[[], Any], seconds: float = 30.0) -> Any:
     while True:
         try:
             found = check()
-        except (psycopg2.Error, ClientError):
+        except (psycopg2.Error, ClientError, FileNotFoundError, IndexError):  # the last two: postmaster.pid between two servers
             found = None
         if found or time.monotonic() > end:
             assert found
