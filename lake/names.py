@@ -138,6 +138,9 @@ def replicated_prefix(source: str) -> str:
     return f"{source}/dms/"
 
 
+# The replicating user's own schema, for DMS's heartbeat: an idle database would keep its log for ever.
+HEARTBEAT_SCHEMA = "dms"
+
 # Columns that replication adds to a table's own: operation (I, U or D), time of the commit, and an order within it.
 OPERATION, COMMITTED_AT, CHANGE_SEQUENCE = "Op", "dms_commit_at", "dms_change_seq"
 

@@ -10,6 +10,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from lake.contracts import Contract
+from lake.jobs import INGESTED
 from lake.names import RUN_PARTS_PREFIX, Names, replicated_prefix
 from lake.settings import Settings
 from stacks.constructs.control_function import ControlFunction
@@ -24,7 +25,7 @@ from stacks.foundation import Foundation
 from stacks.removal import removal_policy
 
 SOURCE = "coins"
-TABLE = "bronze.tb_coins"
+(TABLE,) = INGESTED[SOURCE]
 # Classes that the Lambdas raise for what passes by itself.
 _API_AWAY, _DATABASE_AWAY = "CoinMarketCapUnavailable", "DatabaseUnavailable"
 

@@ -10,12 +10,12 @@ from typing import Any
 import duckdb
 from botocore.exceptions import ClientError
 
-from ingestion.coins.model import Delivered, Delivery
+from ingestion.coins.model import TABLE, Delivered, Delivery
 from lake.names import replicated_prefix
 
 log = logging.getLogger(__name__)
 
-TABLE = "tb_coins"
+_, _, NAME = TABLE.partition(".")
 CLOCKS_APART = timedelta(minutes=5)
 
 
@@ -42,7 +42,7 @@ def delivered(event: Delivered, *, s3: Any, bucket: str, source: str, limit_minu
 
 
 def _folder(source: str) -> str:
-    return f"{replicated_prefix(source)}public/{TABLE}/"
+    return f"{replicated_prefix(source)}public/{NAME}/"
 
 
 def _files(s3: Any, bucket: str, prefix: str, since: datetime) -> Iterator[tuple[str, datetime]]:

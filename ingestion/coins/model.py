@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ingestion.bronze import Origin, StoredObject
+from lake.jobs import INGESTED
 
-TABLE = "bronze.tb_coins"
+(TABLE,) = INGESTED["coins"]
 STEP = "ingest"
 
 Outcome = Literal["loaded", "unchanged", "older", "refused"]

@@ -8,6 +8,7 @@ from psycopg2 import extensions, sql
 from ingestion.database import tables
 from ingestion.postgres import Credentials
 from lake.contracts import Column, Contract
+from lake.names import HEARTBEAT_SCHEMA
 from lake.postgres import EXISTING, Existing, migration
 
 _LOCK = 0x7462_6D69_6772_6174
@@ -97,7 +98,7 @@ def _rights(cursor: Any, table: str, *, loader: str, replicator: str) -> None:
         "replicator": sql.Identifier(replicator),
         "table": sql.Identifier(table),
         "listings": sql.Identifier(tables.LISTINGS),
-        "heartbeat": sql.Identifier(tables.HEARTBEAT_SCHEMA),
+        "heartbeat": sql.Identifier(HEARTBEAT_SCHEMA),
     }
     for statement in (
         "REVOKE ALL ON DATABASE {database} FROM PUBLIC, {loader}, {replicator}",

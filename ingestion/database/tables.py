@@ -4,7 +4,6 @@ from lake.contracts import Column
 
 REPLICATED = "tb_coins"
 PUBLICATION = "tributary_dms"
-HEARTBEAT_SCHEMA = "dms"  # the replicator's own, for DMS's heartbeat: an idle database would keep its log for ever
 
 LISTINGS = "listings"
 LISTINGS_KEY = ("listing_id",)

@@ -20,7 +20,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from lake.contracts import Contract
-from lake.names import CHANGE_SEQUENCE, COMMITTED_AT, Names, replicated_prefix
+from lake.names import CHANGE_SEQUENCE, COMMITTED_AT, HEARTBEAT_SCHEMA, Names, replicated_prefix
 from lake.settings import Settings
 from stacks.constructs.lake_bucket import LakeBucket
 from stacks.constructs.log_group import ExpiringLogGroup
@@ -39,7 +39,7 @@ _FROM: dict[str, Any] = {
     "plugin_name": "test-decoding",
     "heartbeat_enable": True,  # an idle table otherwise holds the log back
     "heartbeat_frequency": 5,
-    "heartbeat_schema": "dms",  # the schema that migration makes for it
+    "heartbeat_schema": HEARTBEAT_SCHEMA,
     "capture_ddls": False,
     "map_boolean_as_boolean": True,
 }

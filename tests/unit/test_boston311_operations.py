@@ -6,10 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 import responses
-from moto import mock_aws
 
 from ingestion.backoff import Backoff
 from ingestion.boston311 import handler as handler_module
@@ -25,18 +23,6 @@ SHOW = f"{URL}/api/3/action/package_show"
 BUCKET = "bronze"
 CSV = b"case_enquiry_id,open_dt\n1,2011-07-01 00:00:00\n2,2011-07-02 00:00:00\n"
 RESOURCE = Resource(resource_id="legacy/2011.csv", name="2011", url=f"{URL}/download/tmp1.csv", last_modified="2026-11-01T00:00:00")
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        yield client
 
 
 @pytest.fixture

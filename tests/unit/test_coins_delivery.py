@@ -1,32 +1,19 @@
 """Whether a listing has arrived in bronze: distinct coins that carry its id, in files written since, within a limit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import duckdb
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from ingestion.coins.delivery import DeliveryLate, delivered
 from ingestion.coins.model import Delivered, Delivery
 
 BUCKET = "bronze"
 FOLDER = "coins/dms/public/tb_coins/"
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
 
 
 @pytest.fixture

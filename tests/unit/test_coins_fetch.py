@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 import responses
-from moto import mock_aws
 
 from ingestion.bronze import OriginMismatch
 from ingestion.coins import fetch_handler
@@ -22,18 +21,6 @@ from ingestion.coins.model import Ask, Fetch, Fetched, Manifest
 URL = "https://api.example.org"
 AT = "2026-11-21T11:00:00.123Z"
 BUCKET = "bronze"
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        yield client
 
 
 @pytest.fixture

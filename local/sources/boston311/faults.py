@@ -5,11 +5,12 @@ first `times` requests of its kind, counted anew whenever the control is put, an
 the order given: the next begins when the one before is used up.
 """
 
-import threading
 from types import UnionType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from local.sources.serving import Counted
 
 API = "api"
 FOREVER = 1_000_000_000
@@ -76,19 +77,9 @@ BodyFault = Truncated | Reset | Slow | Empty  # of the storage to which a downlo
 Fault = Annotated[AnswerFault | BodyFault, Field(discriminator="kind")]
 
 
-class Armed:
+class Armed(Counted[Fault]):
     """Faults, and how often each still strikes."""
-
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        self._faults = faults
-        self._left = [fault.times for fault in faults]
-        self._lock = threading.Lock()
 
     def strike(self, on: str, kinds: UnionType) -> Fault | None:
         """The fault that this request meets: `kinds` is AnswerFault for the API or a resource's address, else BodyFault."""
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if fault.on == on and self._left[index] and isinstance(fault, kinds):
-                    self._left[index] -= 1
-                    return fault
-        return None
+        return self.first(lambda fault: fault.on == on and isinstance(fault, kinds))

@@ -1,11 +1,8 @@
 """The running portal: what it serves, and the server around it."""
 
 import hmac
-import logging
 import secrets
-import sys
 import threading
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -15,8 +12,7 @@ from local.sources.boston311.catalogue import Catalogue, FilesCatalogue, Simulat
 from local.sources.boston311.choice import Choice, ChoiceError, Files, Live, Simulated, parse
 from local.sources.boston311.faults import Armed
 from local.sources.boston311.handler import Handler
-
-log = logging.getLogger(__name__)
+from local.sources.serving import SourceServer
 
 HOST = "127.0.0.1"
 
@@ -29,17 +25,10 @@ class Served(NamedTuple):
     faults: Armed
 
 
-class PortalServer(ThreadingHTTPServer):
-    daemon_threads = True
-
+class PortalServer(SourceServer):
     def __init__(self, address: tuple[str, int], portal: "Portal") -> None:
         super().__init__(address, Handler)
         self.portal = portal
-
-    def handle_error(self, *_: Any) -> None:
-        # A client that goes away between two requests is no news.
-        if not isinstance(sys.exception(), ConnectionError):
-            log.exception("a request broke down")
 
 
 class Portal:

@@ -4,10 +4,11 @@
 anew whenever the control is put. Faults on one endpoint take turns in the order given.
 """
 
-import threading
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from local.sources.serving import Counted
 
 FOREVER = 1_000_000_000
 Endpoint = Literal["listings", "quotes", "map", "key_info"]
@@ -79,19 +80,9 @@ Fault = Annotated[Status | BodyCode | Hang | Truncated | WrongJson | Damaged | O
 ANSWERED = (Damaged, Older)
 
 
-class Armed:
+class Armed(Counted[Fault]):
     """Faults, and how often each still strikes."""
-
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        self._faults = faults
-        self._left = [fault.times for fault in faults]
-        self._lock = threading.Lock()
 
     def strike(self, on: Endpoint, *, start: str = "1") -> Fault | None:
         """The fault that this request meets; start: the parameter as it was sent."""
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if fault.on == on and self._left[index] and (fault.start is None or str(fault.start) == start):
-                    self._left[index] -= 1
-                    return fault
-        return None
+        return self.first(lambda fault: fault.on == on and (fault.start is None or str(fault.start) == start))

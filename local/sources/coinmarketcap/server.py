@@ -1,10 +1,7 @@
 """The running service: what it serves, and the server around it."""
 
-import logging
-import sys
 import threading
 from collections.abc import Callable
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,8 +13,7 @@ from local.sources.coinmarketcap.handler import Handler
 from local.sources.coinmarketcap.ledger import Ledger
 from local.sources.coinmarketcap.progress import Progress
 from local.sources.coinmarketcap.simulated import SimulatedMarket
-
-log = logging.getLogger(__name__)
+from local.sources.serving import SourceServer
 
 HOST = "127.0.0.1"
 T = TypeVar("T")
@@ -32,17 +28,10 @@ class Serving(NamedTuple):
     faults: Armed
 
 
-class HttpServer(ThreadingHTTPServer):
-    daemon_threads = True
-
+class HttpServer(SourceServer):
     def __init__(self, address: tuple[str, int], service: "Server") -> None:
         super().__init__(address, Handler)
         self.service = service
-
-    def handle_error(self, *_: Any) -> None:
-        # A client that goes away between two requests is no news.
-        if not isinstance(sys.exception(), ConnectionError):
-            log.exception("a request broke down")
 
 
 class Server:
